@@ -26,9 +26,10 @@ number. A form of a rule is a class too: `tw.optim.from_formula("adam(folded=Tru
 What a rule is held to is a test in float64, to 1e-10 of the end of a path: against torch.optim's own class, or against
 the equations of the paper or of the authors' program, written a second time in NumPy, over 50 steps (in
 tests/optim 20, and 8 for Muon). torch.optim.Muon rounds Newton–Schulz to bfloat16; the test has both compute in
-float64. SOAP's first bases are arbitrary where the first gradient has not full rank; there the test asks for 20% only,
-and a recipe need not repeat a run. This page is written by `make rules` from the declarations. Its end compares what is
-published of rules with [what we saw](#what-is-published-and-what-we-saw).
+float64. Where the first gradient lacks full rank, rounding decides which of its eigenvectors SOAP begins with: a recipe
+need not repeat such a run, and the test has both sides begin with the same ones, which another test holds to be
+eigenvectors. This page is written by `make rules` from the declarations. Its end compares what is published of rules
+with [what we saw](#what-is-published-and-what-we-saw).
 """
 AROUND = """## Around any rule
 
@@ -39,11 +40,21 @@ ahead or shows other weights: such a pair says so, and trains in a loop of your 
 """
 MISSING = """## What is not here
 
-Sophia-G (Liu et al. 2023) divides by an estimate of the diagonal of the Gauss–Newton matrix, renewed every ten steps:
-the square, times the batch size, of the gradient of another loss, whose labels are drawn from the model's own softmax.
-A formula has gradients of the loss that is trained, where `at=` and `again=` say; it has neither the outputs nor their
-distribution, and losses other than the cross-entropy of logits have no labels to draw. A training loop of your own
-(docs/your-own-model.md) can take such steps, and is compared like any other.
+Sophia-G (Liu et al. 2023) takes sign(m)·min(|m| / (ρBh + ε), 1) as its step. h averages, at every tenth step, the
+square of a second gradient, and B is the number of labels in the batch. The second gradient is that of the same loss on
+labels which are drawn from the softmax of the model's own outputs, so that Bĝ² estimates the diagonal of the
+Gauss–Newton matrix; m averages the first gradient. A formula cannot say that:
+
+- With `again=` the second gradient replaces the first, and it is the gradient of the same loss on the same targets, at
+  other weights. Sophia-G needs both gradients at the same weights, and other targets.
+- The labels are drawn from the outputs, which a rule never sees, by random numbers that the population, the same run
+  alone and its recipe would have to share.
+- The gradient that h averages is to be computed at every tenth step only; `again=` is computed at every step.
+- Only a loss that is the negative logarithm of a distribution has labels to draw: cross-entropy, binary cross-entropy,
+  and the squared error as that of a Gaussian. A surface of `tw.descend` has none.
+
+A rule that left any of this out would be sign descent with another divisor, under Sophia-G's name. The authors' class
+in a training loop of your own (docs/your-own-model.md) is compared like any other.
 """
 PUBLISHED = """## What is published, and what we saw
 

@@ -260,8 +260,13 @@ def shampoo(weights: Tensors, gradients: Sequence[Tensors], most: int = 1024, ev
     return weights
 
 
-def soap(weights: Tensors, gradients: Sequence[Tensors], most: int = 10000) -> Tensors:
-    """lr 0.02, betas (0.9, 0.95), shampoo_beta 0.8, eps 1e-8, decay 0.1, bases renewed every 6 steps."""
+def soap(
+    weights: Tensors, gradients: Sequence[Tensors], bases: Sequence[Sequence[Array]] | None = None, most: int = 10000
+) -> Tensors:
+    """lr 0.02, betas (0.9, 0.95), shampoo_beta 0.8, eps 1e-8, decay 0.1, bases renewed every 6 steps.
+
+    `bases`: of each tensor after the first step, for those whose first correlations leave them open.
+    """
     kept: list[dict[str, Array]] = [{} for _ in weights]
     for k in range(len(gradients)):
         for own, g, place in zip(kept, gradients[k], range(len(weights)), strict=True):
@@ -272,7 +277,7 @@ def soap(weights: Tensors, gradients: Sequence[Tensors], most: int = 10000) -> T
                 own |= {"m": np.zeros_like(x), "v": np.zeros_like(x)}
                 for side in sides:
                     own[f"c{side}"] = 0.2 * outer[side]
-                    own[f"q{side}"] = np.linalg.eigh(own[f"c{side}"])[1][:, ::-1]
+                    own[f"q{side}"] = bases[place][side] if bases else np.linalg.eigh(own[f"c{side}"])[1][:, ::-1]
                 continue
             q: list[Any] = [own.get(f"q{side}") for side in (0, 1)]
             r = both(x, q, True)
@@ -333,5 +338,3 @@ PAPERS: dict[str, Rule] = {
     f"muon({_MUON},eps_added=True)": lambda w, g: muon(w, g, reference=True),
     f"muon({_MUON},adjust_lr_fn='match_rms_adamw')": lambda w, g: muon(w, g, like_adamw=True),
 }
-# Of these tensors the first gradient, whose correlations have not full rank, leaves open which eigenvectors are taken.
-OPEN = {f"soap({_SOAP})": [(7, 3), (3, 8), (4, 2, 3, 3), (1, 4), (6, 1)]}

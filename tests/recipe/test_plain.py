@@ -91,3 +91,16 @@ def test_training_goes_on_from_the_trained_weights() -> None:
         optimizer.step()
     optimizer.train()
     assert torch.equal(w, before)
+
+
+def test_a_rule_whose_names_the_class_has_for_its_own_has_none() -> None:
+    text = "def mine(g, {0}, *, lr=0.1, beta=0.9):\n    {0} = beta * {0} + g\n    return Update(-lr * {0}, {0}={0})"
+    assert made(text.format("m")).__doc__ == "The rule mine."
+    for name in ("state", "group", "torch", "x0", "new_m", "max"):
+        assert class_of(formulas.get(text.format(name))) is None
+    assert class_of(formulas.get(text.replace("mine", "none").format("m"))) is None
+
+
+def test_words_of_a_rule_stay_words() -> None:
+    text = 'def mine(g, *, lr=0.1):\n    "Ends \\"\\"\\"; print(1) \\\\x"\n    return Update(-lr * g)'
+    assert made(text).__doc__ == "Ends '''; print(1)  x"

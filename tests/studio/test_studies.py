@@ -221,6 +221,9 @@ def test_no_name_leads_out_of_the_folder(client: TestClient, made: Path, name: s
         {"problem": "os:system"},
         {"optimizers": ["own.py:rule"]},
         {"optimizers": ["sgd:x"]},
+        {"optimizers": ["def adam(g, *, lr=0.1): return Update(-lr * g)"]},
+        {"optimizers": ["def mine(g, *, lr=0.1): return Update(-lr * g.__class__)"]},
+        {"optimizers": ["@print\ndef mine(g, *, lr=0.1): return Update(-lr * g)"]},
         {"optimizers": []},
         {"optimizers": ["sgd"] * 41},
         {"optimizers": [["sgd"]]},
@@ -247,8 +250,7 @@ def test_opening_a_store_runs_nothing_that_it_names(client: TestClient, studies:
     (made / "evil.py").write_text(f"open({str(made / 'ran')!r}, 'w')\ndef problem(): ...\n")
     spec = f"{made / 'evil.py'}:problem"
     made_study(made / "evil.db", rates=2, ended=1, confirmed=False, kind="file", spec=spec, text="")
-    ((_, first),) = told(studies, "evil")
-    facts = first["values"].get("facts") or told(studies, "evil", count=2)[1][1]["values"]["facts"]
+    facts = wait_for(lambda: told(studies, "evil")[0][1]["values"].get("facts"))
     assert facts["untrusted"] == [spec]
     client.get("/studies")
     client.get("/studies/setting", params={"name": "evil", "key": "setting/search/adam · lr 1 · cosine"})

@@ -158,6 +158,26 @@ def test_a_rule_is_written_shown_and_raced(opened: Opened, server: Running) -> N
     expect(again.locator(".lanes .name").last).to_have_text("mine")
 
 
+def test_a_rule_that_is_written_is_compared(opened: Opened, server: Running) -> None:
+    page = opened(f"{server.address}#/formulas", allowed=server.home)
+    page.get_by_label("Your rule").fill("def mine(g, *, lr=0.1):\n    return Update(-lr * sign(g))")
+    page.get_by_role("button", name="Show its equations").click()
+    page.locator(".own").get_by_role("button", name="Compare it on a real problem").click()
+    expect(page.get_by_label("Optimizers")).to_have_value("mine, sgd, adam")
+    page.get_by_text("mine: a rule that was typed").click()
+    expect(page.locator("form pre")).to_contain_text("sign(g)")
+    check(page, 1280)
+    page.get_by_label("Problem").select_option("wave")
+    for label, text in (("Optimizers", "mine, sgd"), ("Rates", "0.01,0.1"), ("Seeds", "3"), ("Epochs", "2")):
+        page.get_by_label(label).fill(text)
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".state")).to_contain_text("finished", timeout=60_000)
+    page.get_by_text("The settings as a table").click()
+    page.locator(".settings tbody tr").filter(has_text="mine").first.get_by_role("button").press("Enter")
+    page.get_by_text("The recipe: this setting").click()
+    expect(page.locator(".member pre")).to_contain_text("class Mine(torch.optim.Optimizer)")
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (360, "light")])
 def test_the_formulas_are_without_barriers(opened: Opened, server: Running, width: int, scheme: Any) -> None:
     page = opened(f"{server.address}#/formulas?rule=nadam", width, allowed=server.home, color_scheme=scheme)

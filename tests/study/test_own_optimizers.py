@@ -219,3 +219,26 @@ def test_an_optimizer_in_a_file_has_a_recipe(tmp_path: Path) -> None:
     file.write_text("halved = 3\n")
     with pytest.raises(PlanError, match="is a int, not an optimizer; name a formula"):
         study(PROBLEM, tmp_path / "no.db", optimizers=[f"{file}:halved"])
+
+
+def test_the_text_of_a_rule_is_compared_and_read_again(tmp_path: Path) -> None:
+    """As its formula, and from the store alone."""
+    text = "def heavy(g, a, *, lr=0.01, beta=0.8):\n    a = beta * a + g\n    return Update(-lr * a, a=a)\n"
+
+    @tw.formula
+    def heavy(g, a, *, lr=0.01, beta=0.8):  # type: ignore[no-untyped-def]
+        a = beta * a + g
+        return tw.Update(-lr * a, a=a)
+
+    store = tmp_path / "typed.db"
+    typed, same = study(LINE, store, optimizers=[text]), study(LINE, tmp_path / "same.db", optimizers=[heavy])
+    column = "validation_loss"
+    np.testing.assert_array_equal(typed.table()[column], same.table()[column])
+    again, before = tw.Study.open(store), len(typed.table())
+    again.extend(seeds=1, problem=LINE, progress=False)
+    assert len(again.table()) > before
+    assert "class Heavy(torch.optim.Optimizer)" in again.recipe().code
+    with pytest.raises(FormulaError, match="adam is a rule of the catalogue; give yours another name"):
+        study(LINE, tmp_path / "no.db", optimizers=[text.replace("heavy", "adam")])
+    with pytest.raises(PlanError, match="listed twice"):
+        study(LINE, tmp_path / "no.db", optimizers=[text, text.replace("0.8", "0.9")])

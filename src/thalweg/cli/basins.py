@@ -37,12 +37,10 @@ def basins(
     """Map a grid of starts by the minimum that the descent from each of them comes to."""
     from ..landscapes.basins import basins as run
 
-    if output is not None:
-        check_picture(output)
+    check_picture(output)
     sides = None if bounds is None else bounds_of(bounds)
     result = run(surface, optimizer, rate, schedule, steps, resolution=resolution, bounds=sides, radius=radius)
-    if output is not None:
-        write_picture(output, result.picture)
+    write_picture(output, result.picture)
     table = result.table()
     if json:
         rows = records(table)

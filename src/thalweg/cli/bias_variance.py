@@ -42,8 +42,7 @@ def bias_variance(
     from ..plan.plan import parse_rates
     from ..resampling.bias_variance import bias_variance as run
 
-    if output is not None:
-        check_picture(output)
+    check_picture(output)
     result = run(
         problem,
         split(optimizers),
@@ -58,8 +57,7 @@ def bias_variance(
         device=device,
         precision=precision,
     )
-    if output is not None:
-        write_picture(output, lambda: result.picture(along))
+    write_picture(output, lambda: result.picture(along))
     if json:
         rows = records(result.table())
         facts = {"problem": result.name, "measure": result.measure, "noise_known": result.known}

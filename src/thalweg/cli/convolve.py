@@ -50,16 +50,14 @@ def convolve(
     from ..convolution import convolve as slide
     from .picture import MOVING, check_picture, write_picture
 
-    if output is not None:
-        check_picture(output, MOVING)
+    check_picture(output, MOVING)
     still, moving = _operand(signal, "signal"), _operand(kernel, "kernel")
     mode = "cross-correlation" if cross_correlation else "convolution"
     further: dict[str, Any] = {} if at is None else {"at": array_of(at, "list of t").ravel()}
     if over is not None:
         further["over"] = _ends(over)
     result = slide(still, moving, mode, _per_axis(stride, "stride"), _per_axis(padding, "padding"), **further)
-    if output is not None:
-        write_picture(output, result.picture, MOVING)
+    write_picture(output, result.picture, MOVING)
     if json:
         facts = {"mode": result.mode, "values": plain(result.values)}
         more = {"at": result.at.tolist(), "error": result.error} if isinstance(result, ContinuousConvolution) else {}

@@ -41,13 +41,11 @@ def landscape(
     from ..probes.landscape import landscape as run
     from ..results import Results
 
-    if output is not None:
-        check_picture(output)
+    check_picture(output)
     results = Results.open(store)
     ask(results, trust)
     result = run(results, optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed)
-    if output is not None:
-        write_picture(output, lambda: result.picture(surface) if surface else result.picture())
+    write_picture(output, lambda: result.picture(surface) if surface else result.picture())
     if json:
         print_json(result.to_json())
     else:

@@ -8,6 +8,7 @@ translate where it is printed.
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -89,6 +90,17 @@ def print_table(table: Table) -> None:
     Console(highlight=False).print(table)
 
 
+def fact_lines(facts: Mapping[str, str]) -> list[str]:
+    """Headings with words beside them, in lines of the terminal's width."""
+    from rich.cells import cell_len, set_cell_size
+
+    margin = max(map(cell_len, facts), default=0) + 2
+    about = (
+        wrapped(set_cell_size(name, margin) + words, terminal().width, " " * margin) for name, words in facts.items()
+    )
+    return list(itertools.chain.from_iterable(about))
+
+
 def print_words(text: str) -> None:
     """Sentences, in lines of the terminal's width."""
     print("\n".join(wrapped(text, terminal().width)))
@@ -114,17 +126,12 @@ class Entry:
 
     def __str__(self) -> str:
         """Lines of at most the terminal's width."""
-        from rich.cells import cell_len, set_cell_size
-
         width = terminal().width
         lines = [*wrapped(f"{self.name}: {say(self.formula)}", width, "    ")]
         for paragraph in self.words:
             lines += ["", *wrapped(say(paragraph), width)]
         lines += [""] * bool(self.facts)
-        facts = {say(heading): each_said(words) for heading, words in self.facts.items()}
-        margin = max(map(cell_len, facts), default=0) + 2
-        for heading, words in facts.items():
-            lines += wrapped(set_cell_size(heading, margin) + words, width, " " * margin)
+        lines += fact_lines({say(heading): each_said(words) for heading, words in self.facts.items()})
         if self.options:
             lines += ["", say("arguments, with what they are unless given:")]
         margin = max(map(len, self.options), default=0) + 6

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError, WorkError
-from ..files import put
 from ..language import mark, say
 from .listing import columns, print_table
 from .options import Json
-from .result import check_report, print_json
+from .result import check_report, print_json, write_file
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -60,25 +59,26 @@ def picture(
     elif name is None:
         _list(chosen)
     else:
-        target = output or Path(f"{chosen[0].name}.html")
-        if output is None and target.exists():
-            raise UsageError(f"{target} exists already; say where to draw with -o.")
+        target = _target(chosen[0].name, output)
         write_picture(target, chosen[0].make, MOVING)
         print(target)
 
 
-def _write_race(output: Path | None) -> None:
-    """The race of the studio as one file."""
-    target = output or Path(f"{RACE}.html")
+def _target(name: str, output: Path | None) -> Path:
+    """Where to draw: a file that was named is replaced, and no other."""
+    target = output or Path(f"{name}.html")
     if output is None and target.exists():
         raise UsageError(f"{target} exists already; say where to draw with -o.")
+    return target
+
+
+def _write_race(output: Path | None) -> None:
+    """The race of the studio as one file."""
+    target = _target(RACE, output)
     check_picture(target, (".html",))
     from ..studio.single import race
 
-    try:
-        put(target, race().encode())
-    except OSError as error:
-        raise WorkError(f"{target} cannot be written: {error.strerror or error}.") from error
+    write_file(target, race().encode())
     print(target)
 
 
@@ -91,8 +91,10 @@ def _list(pictures: Sequence[Picture]) -> None:
     print(say("One of them: thalweg picture family-tree -o tree.svg; --code shows its lines."))
 
 
-def check_picture(path: Path, endings: tuple[str, ...] = STILL) -> None:
+def check_picture(path: Path | None, endings: tuple[str, ...] = STILL) -> None:
     """Refuse a file that could not be written, before any work is done for it."""
+    if path is None:
+        return
     if path.suffix.lower() not in endings:
         allowed = " or ".join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
         raise UsageError(f"{path} cannot name a picture: it must end in {allowed}.")
@@ -104,8 +106,10 @@ def check_picture(path: Path, endings: tuple[str, ...] = STILL) -> None:
     check_report(path)
 
 
-def write_picture(path: Path, figure: Callable[[], go.Figure], endings: tuple[str, ...] = STILL) -> None:
-    """Draw into the file as its ending says; a page needs no network, and no ending needs a browser."""
+def write_picture(path: Path | None, figure: Callable[[], go.Figure], endings: tuple[str, ...] = STILL) -> None:
+    """Draw into the file, if one is given, as its ending says; a page needs no network, no ending needs a browser."""
+    if path is None:
+        return
     check_picture(path, endings)
     from ..pictures.files import write
 

@@ -33,11 +33,9 @@ def range_test(
     from ..probes.range_test import range_test as run
     from ..verdict.intervals import Interval
 
-    if output is not None:
-        check_picture(output)
+    check_picture(output)
     result = run(problem, optimizer, low, high, rates, seeds, steps, batch_size, device=device, precision=precision)
-    if output is not None:
-        write_picture(output, result.picture)
+    write_picture(output, result.picture)
     if json:
         rows = records(result.table())
         facts = {"suggestion": finite(result.suggestion), "sureness": result.sureness, "sentence": result.sentence}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..language import say, wrapped
-from .listing import columns, headline, print_table, print_words
+from .listing import columns, fact_lines, headline, print_table, print_words
 from .options import Everything
 from .picture import Drawn, write_picture
 from .result import finite, print_json, terminal
@@ -102,7 +102,7 @@ def _facts(kind: Schedule, epochs: int | None = None) -> dict[str, object]:
 
 
 def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = None) -> str:
-    from rich.cells import cell_len, set_cell_size
+    from rich.cells import cell_len
 
     from ..pictures.numbers import short
 
@@ -119,11 +119,7 @@ def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = Non
         room = terminal().width - width - cell_len(ends) - 8
         lines.append(f"    {name:<{width}}  {_sparkline(each, max(NARROW, min(WIDTH, room)))}  {ends}")
     facts = {say("Ση = ∞ and Ση² < ∞"): str(kind.robbins_monro), "torch": kind.code(epochs=epochs)}
-    margin = max(map(cell_len, facts)) + 2
-    lines.append("")
-    for name, words in facts.items():
-        lines += wrapped(set_cell_size(name, margin) + words, terminal().width, " " * margin)
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *fact_lines(facts)])
 
 
 def _sparkline(values: np.ndarray, width: int = WIDTH) -> str:

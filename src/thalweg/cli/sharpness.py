@@ -37,13 +37,11 @@ def sharpness(
     from ..probes.sharpness import of_study
     from ..results import Results
 
-    if output is not None:
-        check_picture(output)
+    check_picture(output)
     results = Results.open(store)
     ask(results, trust)
     result = of_study(results, by, seeds, epsilon)
-    if output is not None:
-        write_picture(output, result.picture)
+    write_picture(output, result.picture)
     if json:
         rows = records(result.table)
         print_json({"factor": result.factor, "levels": list(result.levels), "epsilon": epsilon, "runs": rows})

@@ -74,7 +74,7 @@ class Deadline:
         """Whether all that a stage still has to do ends in time."""
         searching = stage == SEARCH
         upcoming = ahead(programs.plan, self.store.meta("rungs", [])) if searching else ()
-        rest = self.pace.rest(programs, self.store.blocks(stage), upcoming)
+        rest, _ = self.pace.rest(programs, self.store.blocks(stage), upcoming)
         return rest + (self._confirming(programs) if searching else 0.0) <= self._left
 
     def allows(self, programs: Members, settings: Sequence[Setting], limit: Mapping[str, Any], words: str) -> bool:
@@ -98,7 +98,7 @@ class Deadline:
     def narrow(self, programs: Members, rows: Sequence[BlockRow], rung: Sequence[int]) -> dict[str, Any]:
         """What to note if only the best of each level goes on from a rung; nothing if there is time for more."""
         upcoming = [epoch for epoch in ahead(programs.plan, self.store.meta("rungs", [])) if epoch != rung[1]]
-        rest = self.pace.rest(programs, rows, [rung[1], *upcoming])
+        rest, _ = self.pace.rest(programs, rows, [rung[1], *upcoming])
         if rest + self._confirming(programs) <= self._left:
             return {}
         narrow = [*self.store.meta("plan")["narrow"], [*rung]]

@@ -67,10 +67,10 @@ class Outlook:
             self.part, self._spent, self._alive = part, pace.spent, pace.alive
         upcoming = ahead(plan, self._store.meta("rungs", [])) if stage == SEARCH else ()
         rows = [replace(row, step=self._steps.get(row.id, row.step)) for row in self._store.blocks(stage)]
-        self._present, self._passes = pace.rest(programs, rows, upcoming), pace.passes(programs, rows, upcoming)
+        self._present, self._passes = pace.rest(programs, rows, upcoming)
         self._counted, self._ending, self._parts = (pace.spent, pace.passed), self._recipe(programs), len(upcoming)
         others = [row for name in stages if name not in (SEARCH, stage) for row in self._store.blocks(name)]
-        self._later, self._later_passes = pace.rest(programs, others), pace.passes(programs, others)
+        self._later, self._later_passes = pace.rest(programs, others)
         if stage == SEARCH:
             self._searching(programs)
             if not stages.keys() - {SEARCH}:

@@ -116,16 +116,14 @@ class Pace:
         """Seconds foreseen for members of these settings that take so many steps each."""
         return steps * sum(self._each.get(programs.of(setting), self._usual) for setting in settings)
 
-    def rest(self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int] = ()) -> float:
-        """Seconds foreseen of what blocks of a stage still take, if these rungs are to come."""
-        lacking = self._lacking(programs, rows, upcoming)
-        return max(0.0, sum(self.cost(programs, row.settings[:1], steps) for row, steps in lacking))
-
-    def passes(self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int] = ()) -> float:
-        """Passes that they still take."""
-        lacking = [*self._lacking(programs, rows, upcoming)]
-        judged = JUDGED * sum(len(judging_parts(programs.plan, row.stage, row.fold)) for row, _ in lacking)
-        return judged + sum(n / len(row.settings) / programs.steps(row.settings[0], row.fold) for row, n in lacking)
+    def rest(self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int] = ()) -> tuple[float, float]:
+        """Seconds foreseen of what blocks of a stage still take, if these rungs are to come, and their passes."""
+        seconds = passes = 0.0
+        for row, steps in self._lacking(programs, rows, upcoming):
+            seconds += self.cost(programs, row.settings[:1], steps)
+            passes += steps / len(row.settings) / programs.steps(row.settings[0], row.fold)
+            passes += JUDGED * len(judging_parts(programs.plan, row.stage, row.fold))
+        return max(0.0, seconds), passes
 
     def _lacking(
         self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int]

@@ -88,9 +88,11 @@ def shampoo(
     direction="accumulated gradient",
     rate="inverse to short-term change",
     idea="adam in shampoo's eigenbasis",
-    departs="the authors' program: of the first gradient only the correlations are taken, the bases are renewed by one "
-    "power iteration and QR, and the decay comes behind the step. A vector goes by Adam, a side longer than max_dim is "
-    "not turned; of more than two axes all but the first are the columns, where theirs turn each axis.",
+    departs="the authors' program: the bases begin as the eigenvectors of the first gradient's correlations, the "
+    "largest first, and that gradient moves neither weights nor averages; after it the bases are renewed by one power "
+    "iteration and QR, and the decay comes behind the step. A vector goes by Adam, its first gradient unused too; a "
+    "side longer than max_dim is not turned; of more than two axes all but the first are the columns, where theirs "
+    "turn each axis.",
     meanings={**_MEANINGS, "shampoo_beta": Meaning("share of the past in the averages of correlations", SHARE)},
     drop_ins=(DropIn("SOAP", MEANS, in_torch=False),),
     by_shape=_SIDES,

@@ -19,6 +19,7 @@ from .masked import cautious
 from .opaque import Opaque, is_maker, numbers_of
 from .sharpness_aware import sam
 from .slow_weights import lookahead
+from .typed import is_text, typed
 
 
 def _declared() -> list[Formula]:
@@ -99,13 +100,18 @@ def get(text: str | Formula) -> Formula:
     """The formula of that name, its case and separators aside; ``adam(beta2=0.99)`` gives it with another default.
 
     ``lookahead(adam, steps=10)`` is a rule around that of its first argument. A class of torch.optim that has no
-    formula, such as ``LBFGS``, is `Opaque`.
+    formula, such as ``LBFGS``, is `Opaque`. The text of a rule, ``def mine(g, *, lr=0.01): …``, is that rule; it is
+    read and never run (`typed.py`).
 
     >>> get("adam(beta2=0.99)").hyperparameters["beta2"]
     0.99
+    >>> get("def mine(g, *, lr=0.01): return Update(-lr * sign(g))").name
+    'mine'
     """
     if isinstance(text, Formula):
         return text
+    if is_text(text):
+        return of_text(text)
     name, _, _ = text.strip().partition("(")
     if (wrapper := called("optimizer", name.strip(), WRAPPERS)) is not None:
         return _around(WRAPPERS[wrapper], calls.read(text, FormulaError, f"{wrapper}(adam)"))
@@ -115,6 +121,17 @@ def get(text: str | Formula) -> Formula:
         raise FormulaError(unknown("optimizer", calls.short(name.strip()), [*FORMULAS, *WRAPPERS]))
     changes = calls.parse(text, FormulaError, "adam(beta2=0.99)")[1]
     return rule.with_(**changes) if changes else rule
+
+
+def of_text(text: str) -> Formula:
+    """The rule of a text.
+
+    Raises:
+        FormulaError: it is not one, or has the name of one of the catalogue.
+    """
+    if (rule := typed(text)).name in (*FORMULAS, *WRAPPERS):
+        raise FormulaError(f"{rule.name} is a rule of the catalogue; give yours another name.")
+    return rule
 
 
 def _around(wrapper: Wrapper, call: calls.Call) -> Formula:

@@ -1,4 +1,5 @@
-"""A rule as somebody types it on a page: the text of a formula's function, read by its syntax tree and never run.
+"""A rule as somebody types it, on a page or in the place of a name: the text of a formula's function, read by its
+syntax tree and never run.
 
     def my_rule(g, m, *, lr=0.01, beta=0.9):
         m = beta * m + g
@@ -16,6 +17,7 @@ from __future__ import annotations
 import ast
 import inspect
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +59,15 @@ class _Sized:
 
     value: Any
     size: int = 1
+
+
+def is_text(text: str) -> bool:
+    """Whether it is meant as the text of a rule, and not as the name of one.
+
+    >>> is_text("def mine(g, *, lr=0.01): return Update(-lr * g)"), is_text("adam(beta2=0.99)")
+    (True, False)
+    """
+    return re.match(r"\s*(@|def\b)", text) is not None
 
 
 def typed(text: str) -> Formula:

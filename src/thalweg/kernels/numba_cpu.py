@@ -21,6 +21,7 @@ Read next: `memory.py` (loads, stores, packing), `threads.py` (launches), `gener
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ from ..formulas.equations import Equations
 from .formats import UPDATE_ONLY, Formats, FusedOptions
 from .generated import cache_folder, module
 from .layout import Layout
-from .lower import ConstantsPrinter, Printer
+from .lower import ConstantsPrinter, Printer, lower
 from .storage import BLOCK, FORMATS
 from .threads import Launch, Round, Rows, addresses, run
 
@@ -69,6 +70,46 @@ _compiled = _cfunc("void(int64, int64, int64)", nopython=True, cache=True, error
 FASTMATH = ("contract", "nsz")
 
 
+def rows_text(
+    forms: Sequence[Equations], single: Sequence[str], columns: int, further: Sequence[str] = ()
+) -> Iterator[str]:
+    """`rows`: the scalars of each row, once a step, in float64, those of one form after another's; see `_ROWS`.
+
+    Args:
+        forms: with the same hyperparameters.
+        single: the states that are one number of a row, of any form; each is advanced once.
+        columns: of the table of scalars.
+        further: numbers that stand behind those of all forms.
+    """
+    numbers, printer = forms[0].hyperparameters, ScalarPrinter()
+    yield "@_compiled"
+    yield "def rows(_job, _start, _stop):"
+    yield from (f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_ROWS))
+    yield "    for _r in range(_start, _stop):"
+    yield "        if _load_bool(_active, _r, 99) == 0:"
+    yield "            continue"
+    yield "        t = _load_float64(_t, _r, 99)"
+    yield "        loss = _load_float64(_loss, _r, 99)"
+    for k, name in enumerate(numbers):
+        yield f"        {name} = _load_float64(_table, {len(numbers)}*_r + {k}, 99)"
+    for k, name in enumerate(single):
+        yield f"        {name} = _load_float64(_row_states, {len(single)}*_r + {k}, 99)"
+    place, advanced = itertools.count(), set[str]()
+    for form in forms:
+        program = lower(form)
+        yield from (f"        {name} = {printer.doprint(value)}" for name, value in program.scalars)
+        for name in program.passed:
+            yield f"        _store_float64(_scalars, {columns}*_r + {next(place)}, 99, _float64({name}))"
+        for name, new in program.row_states:
+            if name not in advanced:
+                yield f"        _after_{name} = _float64({new})"
+            advanced.add(name)
+    for name in further:
+        yield f"        _store_float64(_scalars, {columns}*_r + {next(place)}, 99, {name})"
+    for k, name in enumerate(single):
+        yield f"        _store_float64(_row_states, {len(single)}*_r + {k}, 99, _after_{name})"
+
+
 class _Source(Layout):
     """The text of one kernel."""
 
@@ -76,7 +117,8 @@ class _Source(Layout):
         super().__init__(equations, formats, fused)
         self.scope = {name: k for k, name in enumerate((*self.streams, *(f"_room_{n}" for n in self.packed)))}
         self.columns = len(self.passed) + bool(self.drawn) or 1
-        self.scalar, self.element = ScalarPrinter(), _ElementPrinter()
+        self.single = [name for name, _ in self.program.row_states]
+        self.element = _ElementPrinter()
 
     def text(self) -> str:
         body = self._body()  # first: it finds out which constants there are
@@ -87,7 +129,7 @@ class _Source(Layout):
             [
                 f'"""{self.equations.name}, {dtype}: generated from its formula."""',
                 PREAMBLE.format(fastmath=FASTMATH),
-                *self._rows(),
+                *rows_text([self.equations], self.single, self.columns, ["t"] * bool(self.drawn)),
                 "",
                 "@_compiled",
                 "def segments(_job, _start, _stop):",
@@ -103,30 +145,6 @@ class _Source(Layout):
                 "",
             ]
         )
-
-    def _rows(self) -> Iterator[str]:
-        """Once a step for each row: its scalars, in float64."""
-        numbers, states = self.equations.hyperparameters, self.program.row_states
-        yield "@_compiled"
-        yield "def rows(_job, _start, _stop):"
-        yield from (f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_ROWS))
-        yield "    for _r in range(_start, _stop):"
-        yield "        if _load_bool(_active, _r, 99) == 0:"
-        yield "            continue"
-        yield "        t = _load_float64(_t, _r, 99)"
-        yield "        loss = _load_float64(_loss, _r, 99)"
-        for k, name in enumerate(numbers):
-            yield f"        {name} = _load_float64(_table, {len(numbers)}*_r + {k}, 99)"
-        for k, (name, _) in enumerate(states):
-            yield f"        {name} = _load_float64(_row_states, {len(states)}*_r + {k}, 99)"
-        for name, value in self.program.scalars:
-            yield f"        {name} = {self.scalar.doprint(value)}"
-        for k, name in enumerate(self.program.passed):
-            yield f"        _store_float64(_scalars, {self.columns}*_r + {k}, 99, _float64({name}))"
-        if self.drawn:
-            yield f"        _store_float64(_scalars, {self.columns}*_r + {self.columns - 1}, 99, t)"
-        for k, (_, new) in enumerate(states):
-            yield f"        _store_float64(_row_states, {len(states)}*_r + {k}, 99, _float64({new}))"
 
     def _numbers(self) -> Iterator[str]:
         """What the loop over weights needs of its row, in the dtype of the computation."""

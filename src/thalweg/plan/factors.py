@@ -20,6 +20,7 @@ import numpy as np
 from .. import formulas, losses, regularizers, schedules
 from ..errors import PlanError, UsageError
 from ..formulas import Formula, opaque
+from ..formulas.typed import is_text
 from ..language import Word, mark, say
 from ..numbers import COUNT, rounded
 from ..problem import trust
@@ -82,7 +83,7 @@ class Factor:
     Attributes:
         levels: plain values, in the order given.
         objects: level → the object behind it.
-        specs: level → ``file.py:name`` for objects that were given so.
+        specs: level → ``file.py:name`` for objects that were given so, and the text of a rule for one that was typed.
         only: the optimizers that have this hyperparameter; None where it applies to all.
         usual: optimizer → its level on the grid, of a hyperparameter whose other levels are tried at the best alone.
         scales: optimizer → by what the levels of the rate are multiplied for it, where it has a grid of its own.
@@ -209,6 +210,8 @@ class _LazyObjects(Mapping[Any, Any]):
 
 def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
     """(level, object, spec) of one thing a user gave."""
+    if kind is OPTIMIZER and isinstance(item, str) and is_text(item):
+        return *kind.read(item), item
     if not (kind.in_files and isinstance(item, str) and is_spec(item)):
         return *kind.read(item), None
     with opened(item, PlanError) as definition:

@@ -15,32 +15,17 @@ from ..kernels.numba_cpu import Launch
 from ..kernels.stacks import Segments
 from ..programs.compiled import Step
 from ..programs.operations import Uncovered
-from ..samples import Samples, Tree
-from .batched import Extra, Groups
+from ..samples import Samples
 from .compiled import Compiled, Table, drivers
-from .regularized import Regularized
+from .stacked import Block
 from .tensor_updates import Calls, TensorUpdates, second_of
 from .updates import Update
 
 
-class Trained(Protocol):
-    """What of a block changes as it trains; see `block.Block`."""
+class Trained(Block, Protocol):
+    """A block and the memory of the programs that take its members through many steps; see `block.Block`."""
 
-    weights: list[Tensor]
-    moving: list[Tensor]
-    updates: list[Update]
-    regularized: Regularized
-    active: np.ndarray
-    broken: np.ndarray
-    loss_sum: np.ndarray
-    step: int
-    total: int
     rooms: dict[int, Room]
-
-    @property
-    def per_epoch(self) -> int: ...
-
-    def given(self, step: int, inputs: Tree, targets: Tree) -> tuple[Groups, Extra]: ...
 
 
 def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bool:

@@ -8,8 +8,10 @@ script.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import itertools
+import keyword
 import re
 from collections.abc import Collection, Iterator, Sequence
 from textwrap import fill, indent
@@ -31,18 +33,25 @@ _OF_MATRICES = tuple(
     if name not in ("dot", "mean", "norm", "resolution", "rms", "total")
 )
 _SIZES = {shapes.ONE: "1", shapes.ROWS: "w.shape[-2]", shapes.COLUMNS: "w.shape[-1]"}
+# what the text of a class calls its own
+_TAKEN = re.compile(
+    "|".join(["self|params|torch|p|each|group|state|trained|closure|model|after|loss", r"x\d+|new_\w+", *dir(builtins)])
+)
 _NO_GRAD = "@torch.no_grad()"
 
 
 def class_of(formula: Formula, by_group: Collection[str] = ()) -> tuple[str, str] | None:
     """The name and the text of a class of torch.optim.Optimizer for a rule, behind the functions that it calls; None
     for one that has other forms for tensors of other shapes and, in these, sums over the model or two views of the
-    weights.
+    weights, and for one with a name that the class uses for something else.
 
     Args:
         by_group: options that a parameter group may choose, too.
     """
     name = "".join(part.capitalize() for part in re.findall(r"[^\W_]+", formula.name))
+    known = {*formula.hyperparameters, *formula.options, *formula.states}
+    if not name.isidentifier() or keyword.iskeyword(name) or any(map(_TAKEN.fullmatch, known)):
+        return None
     bodies = {(): _Body(formula.equations)} if not formula.by_shape else _of_shapes(formula)
     if formula.by_shape and any(body.totals or body.leads_away for body in bodies.values()):
         return None
@@ -218,7 +227,9 @@ def _head(name: str, formula: Formula) -> list[str]:
     numbers = formula.hyperparameters
     given = [n if n == "lr" else f"{n}={v!r}" for n, v in numbers.items()]
     kept = _call("dict", [f"{n}={n}" for n in numbers])
-    words = fill(f"{formula.doc.partition(chr(10))[0]} {formula.source}.".replace('"', "'"), 112)
+    said = (formula.doc.partition("\n")[0], formula.source and f"{formula.source}.")
+    plain = " ".join(filter(None, said)).translate({ord('"'): "'", ord("\\"): " "})
+    words = fill(plain or f"The rule {formula.name}.", 112)
     return [
         f"class {name}(torch.optim.Optimizer):",
         indent(f'"""{words}"""', "    "),

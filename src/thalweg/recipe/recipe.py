@@ -20,6 +20,7 @@ from ..errors import FormulaError, PlanError, ProblemError
 from ..formulas import Formula
 from ..formulas.opaque import Opaque, needs_closure
 from ..formulas.registry import catalogued, torch_class
+from ..formulas.typed import is_text
 from ..kernels.lower import lower
 from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
@@ -150,12 +151,12 @@ def _uses(optimizer: bool, regularizer: bool, problem: bool) -> str:
 
 
 def _own_class(formula: Formula, by_group: Collection[str]) -> tuple[str, str]:
-    """Name and text of a class for a rule of the catalogue that torch.optim lacks; empty where there is none.
+    """Name and text of a class for a rule that torch.optim lacks; empty where there is none.
 
     Args:
         by_group: the options that parameter groups choose, of which torch.optim knows none.
     """
-    if isinstance(formula, Opaque) or not catalogued(formula) or (torch_class(formula) is not None and not by_group):
+    if isinstance(formula, Opaque) or (torch_class(formula) is not None and not by_group):
         return "", ""
     return class_of(formula, by_group) or ("", "")
 
@@ -194,7 +195,7 @@ def optimizer_line(
     ``tw.optim.from_formula(…)(model.parameters(), lr=…)``.
 
     Args:
-        spec: the file.py:name or package.module:name that the formula was given as.
+        spec: the file.py:name, package.module:name or text that the formula was given as.
         changes: hyperparameters in which the formula differs from the one there.
         parameters: the expression of what the optimizer is given.
 
@@ -234,7 +235,9 @@ def _own_line(rule: Opaque, lr: float, spec: str | None, parameters: str) -> str
 
 
 def from_spec(spec: str) -> str:
-    """The expression of what was given as file.py:name or package.module:name."""
+    """The expression of what was given as file.py:name or package.module:name, or as the text of a rule."""
+    if is_text(spec):
+        return repr(spec)
     place, _, name = spec.rpartition(":")
     if place.endswith(".py"):
         return f"runpy.run_path({place!r})[{name!r}]"

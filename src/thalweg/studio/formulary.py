@@ -6,8 +6,7 @@ from typing import Any
 
 from ..errors import UsageError, unknown
 from ..formulas import FORMULAS, WRAPPERS, Formula
-from ..formulas.registry import get
-from ..formulas.typed import typed
+from ..formulas.registry import get, of_text
 from ..language import say
 from .catalogue import forms
 from .mathml import equations
@@ -42,10 +41,7 @@ def own(text: str) -> dict[str, Any]:
     Raises:
         UsageError: it is not one, or has the name of one of the catalogue.
     """
-    rule = typed(text)
-    if rule.name in FORMULAS:
-        raise UsageError(f"{rule.name} is a rule of the catalogue; give yours another name.")
-    return shown(rule)
+    return shown(of_text(text))
 
 
 def shown(rule: Formula) -> dict[str, Any]:

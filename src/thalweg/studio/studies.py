@@ -1,8 +1,9 @@
 """The studies that the page can show and start: what is there, what may be asked, and what is refused.
 
 A store is known by a name in a table: those in one folder, and those given on the command line. A problem is a built-in
-one, or one given on the command line; optimizers and schedules are those of the catalogue. So nothing that the page
-sends names a file or a module, and opening a store runs nothing that it names.
+one, or one given on the command line; optimizers are those of the catalogue, or the text of a rule, which is read and
+never run; schedules are those of the catalogue. So nothing that the page sends names a file or a module, and opening a
+store runs nothing that it names.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 from ..errors import StoreError, UsageError, unknown
 from ..formulas import FORMULAS
+from ..formulas.registry import of_text
+from ..formulas.typed import is_text
 from ..language import say
 from ..numbers import Range
 from .drawn import Landscapes
@@ -207,5 +210,7 @@ def _known(kind: str, given: Any, known: Any) -> None:
     if not isinstance(given, list) or not given or len(given) > MOST_OPTIMIZERS:
         raise UsageError(f"{kind}s must be a list of 1 to {MOST_OPTIMIZERS} names.")
     for one in given:
-        if not isinstance(one, str) or len(one) > LONGEST_LABEL or one.partition("(")[0] not in known or ":" in one:
+        if kind == "optimizer" and isinstance(one, str) and is_text(one):
+            of_text(one)
+        elif not isinstance(one, str) or len(one) > LONGEST_LABEL or one.partition("(")[0] not in known or ":" in one:
             raise UsageError(unknown(kind, str(one)[:LONGEST_LABEL], known))

@@ -12,7 +12,7 @@ import json
 from .. import calls, formulas, landscapes
 from ..errors import SurfaceError, UsageError, unknown
 from ..formulas import FORMULAS, WRAPPERS
-from ..formulas.typed import typed
+from ..formulas.typed import is_text
 from . import catalogue
 
 LONGEST = 2_000  # characters
@@ -47,10 +47,8 @@ def _surface(text: str) -> tuple[str, str]:
 
 
 def _rule(text: str) -> tuple[str, str]:
-    if "def " in text:
-        own = typed(text)
-        if own.name in FORMULAS:
-            raise UsageError(f"{own.name} is a rule of the catalogue; give yours another name.")
+    if is_text(text):
+        own = formulas.get(text)
         return own.label, catalogue.rule(own, typed=True)
     if (name := text.partition("(")[0].strip()) not in (known := (*FORMULAS, *WRAPPERS)):
         raise UsageError(unknown("rule", name, known))

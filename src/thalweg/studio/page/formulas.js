@@ -82,6 +82,7 @@ export const formulasRoom = (world, address, moved) => {
       const rule = await post("/formulas/own", { text: text.value }, { language });
       result.replaceChildren(equations(rule.math), h("div", { class: "buttons" },
         rule.races && h("button", { type: "button", class: "main", onclick: async () => { const label = await world.make("rule", text.value); race([label], text.value); } }, say("Race it")),
+        h("button", { type: "button", onclick: () => world.compare([rule.label, "sgd", "adam"], [text.value]) }, say("Compare it on a real problem")),
         copier(say("Copy the LaTeX"), say("Copied"), () => rule.latex)));
     } catch (error) {
       result.replaceChildren(h("p", { class: "trouble", role: "alert" }, error.message));

@@ -18,7 +18,11 @@ const make = async (kind, text) => {
   return key;
 };
 
-const compare = (labels) => { location.hash = `#/study?${new URLSearchParams({ optimizers: [...new Set(labels)].join() })}`; };
+// The form of a new study with these rules; those that were typed go along as texts.
+const compare = (labels, texts = labels.map((label) => written[label]).filter(Boolean)) => {
+  const own = [...new Set(texts)].map((text) => ["own", text]);
+  location.hash = `#/study?${new URLSearchParams([["optimizers", [...new Set(labels)].join()], ...own])}`;
+};
 
 const ROOMS = {
   race: { title: () => say("Race"), open: (facts, query, moved) => raceRoom({ rules, surfaces, facts, make, compare, written }, query, moved) },

@@ -13,7 +13,8 @@ const clock = (seconds) => {
   return whole < 3600 ? `${Math.floor(whole / 60)}:${two(whole % 60)}` : `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
 };
 
-// `world` has the facts of the language. `address`: "name=digits&setting=…", or "optimizers=sgd,adam" for a new study.
+// `world` has the facts of the language. `address`: "name=digits&setting=…", or "optimizers=sgd,adam" for a new study,
+// with "own=…", the text of a rule, for each that was typed.
 export const studyRoom = (world, address, moved) => {
   const element = h("div", { class: "study" });
   let inside = null, given = "";
@@ -55,15 +56,18 @@ const beginning = (world, asked) => {
     const text = (name, value, more = {}) => h("input", { name, value, type: "text", required: true, maxlength: 600, spellcheck: "false", ...more });
     const number = (name, value, max) => h("input", { name, value, type: "number", min: 1, max, step: 1, required: true });
     const labels = text("optimizers", chosen.join(", "), { list: "known" });
+    const own = await Promise.all(asked.getAll("own").map(async (rule) => [(await post("/formulas/own", { text: rule }, { language: world.facts.language })).label, rule]));
+    const texts = Object.fromEntries(own);
     form.replaceChildren(
       field(say("Problem"), problem), field(say("Optimizers"), labels), h("datalist", { id: "known" }, offers.optimizers.map((value) => h("option", { value }))),
+      ...own.map(([label, rule]) => h("details", { class: "numbers" }, h("summary", {}, say("{rule}: a rule that was typed", { rule: label })), h("pre", { class: "code", tabindex: 0 }, rule))),
       field(say("Rates: lowest, highest, how many"), text("rates", "1e-4:1:9")), field(say("Schedules"), text("schedules", "constant, cosine")),
       h("div", { class: "pair" }, field(say("Seeds"), number("seeds", 3, 1000)), field(say("Epochs"), number("epochs", 10, 100000))),
       h("button", { class: "main" }, say("Start")));
     form.addEventListener("submit", (event) => { event.preventDefault(); trouble.attempt(start)(); });
     const names = (input) => form.elements[input].value.split(/,(?![^(]*\))/).map((one) => one.trim()).filter(Boolean);
     const start = async () => {
-      const { name } = await post("/studies/start", { problem: problem.value, optimizers: names("optimizers"), rates: form.elements.rates.value, schedules: names("schedules"), seeds: Number(form.elements.seeds.value), epochs: Number(form.elements.epochs.value) }, { language: world.facts.language });
+      const { name } = await post("/studies/start", { problem: problem.value, optimizers: names("optimizers").map((label) => texts[label] ?? label), rates: form.elements.rates.value, schedules: names("schedules"), seeds: Number(form.elements.seeds.value), epochs: Number(form.elements.epochs.value) }, { language: world.facts.language });
       location.hash = to(name);
     };
     list.replaceChildren(...offers.stores.map((one) => h("li", {}, h("a", { href: to(one.name) }, one.name), " ", h("span", { class: "quiet" }, STATES()[one.state], one.optimizers?.length ? ` · ${one.problem} · ${one.optimizers.join(", ")}` : one.trouble ?? ""))));
