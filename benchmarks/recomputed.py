@@ -1,9 +1,9 @@
 """Memory and time of a step of stacked members whose activations are computed twice, by those of one that stores them.
 
-The models are those of real size in docs/examples, with small batches. Each way has a process of its own, in which a step
-is taken once before it is measured; memory is by how much the process grew at most while it took the step, as Linux
-counts it, and what was counted beforehand from the sizes in the step's graph. Steps of both ways take turns for their
-time, and their gradients are compared bit by bit.
+The models are those of real size in docs/examples, with small batches. Each way has a process of its own, in which a
+step is taken once before it is measured; memory is by how much the process grew at most while it took the step, as
+Linux counts it, and what was counted beforehand from the sizes in the step's graph. Steps of both ways take turns for
+their time, and their gradients are compared bit by bit.
 
     python benchmarks/recomputed.py [--members 4] [--samples 16] [--time]
 """
