@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ class Samples(NamedTuple):
 
     def split(self, size: int) -> Iterator[Samples]:
         """So many samples at a time."""
-        return (self.take(slice(first, first + size)) for first in range(0, max(1, self.size), size))
+        return map(Samples, split(self.inputs, size), split(self.targets, size))
 
     def joined(self, *others: Samples) -> Samples:
         """These samples, then those of the others."""
@@ -109,6 +110,15 @@ def leaves(tree: Tree) -> list[Tensor]:
 def take(tree: Tree, rows: Any) -> Tree:
     """The samples of a tree at these rows."""
     return tree[rows] if isinstance(tree, Tensor) else pytree.tree_map(lambda t: t[rows], tree)
+
+
+def split(tree: Tree, size: int) -> Iterator[Tree]:
+    """So many samples of a tree at a time."""
+    if isinstance(tree, Tensor):
+        return iter(tree.split(size))
+    tensors, form = pytree.tree_flatten(tree)
+    parts = zip(*(t.split(size) for t in tensors), strict=True) if tensors else itertools.repeat(())
+    return (pytree.tree_unflatten(part, form) for part in parts)
 
 
 def stars(model: nn.Module, inputs: Tree) -> str:

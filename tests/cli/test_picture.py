@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.asked import run
 from thalweg.gallery import PICTURES, names
+from thalweg.language import language, speaking, use_language
+from thalweg.pictures.still import fonts
 
 
 def test_the_list_names_every_picture_in_eighty_columns() -> None:
@@ -27,6 +30,30 @@ def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
     file = tmp_path / "new" / f"a.{ending}"
     assert run("picture", "entropy", "-o", str(file)).strip() == str(file)
     assert file.read_bytes().startswith(magic)
+
+
+@pytest.fixture
+def english_again() -> Iterator[None]:
+    yield
+    use_language("en")
+
+
+def test_words_are_english_in_a_picture_that_no_font_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, english_again: None
+) -> None:
+    """And Korean where the reader's program brings the font, or a font is installed."""
+    monkeypatch.setattr(fonts, "_installed", dict)
+    drawn = {name: tmp_path / name for name in ("en.png", "ko.png", "ko.svg")}
+    for name, file in drawn.items():
+        shown = run("picture", "entropy", "-o", str(file), "--language", name[:2])
+        assert ("한글 글꼴" in shown and "fonts-noto-cjk" in shown) == (name == "ko.png")
+    assert drawn["ko.png"].read_bytes() == drawn["en.png"].read_bytes()
+    assert "동전" in drawn["ko.svg"].read_text(encoding="utf-8")
+    with_hangul = {"Malgun Gothic": fonts._path(fonts.BUILT_IN)}
+    monkeypatch.setattr(fonts, "_installed", lambda: with_hangul)
+    monkeypatch.setattr(fonts, "_letters", lambda path: frozenset("가힣"))
+    with speaking("ko"), fonts.readable("ko.png"):
+        assert language() == "ko"
 
 
 def test_without_a_file_a_page_is_made_and_nothing_is_overwritten(

@@ -85,7 +85,7 @@ def test_a_class_of_the_catalogue_is_pickled_by_name() -> None:
         ("lookahead(nope)", "'nope' is not an optimizer"),
         ("lookahead(lbfgs)", "lookahead goes around a formula, and lbfgs is code without equations"),
         ("lookahead(lookahead(adam))", r"lookahead cannot go around lookahead\(adam\): both have phi"),
-        ("lookahead(adam, steps=0)", "steps is 0; the slow weights move every 1, 2, … steps."),
+        ("lookahead(adam, steps=0)", r"steps of lookahead\(adam\) is 0; give a whole number of at least 1"),
         ("lookahead(adam, steps=1.5)", "option steps must be a whole number, not 1.5"),
         ("lookahead(adam, beta3=1)", r"'beta3' is not a hyperparameter of lookahead\(adam\): did you mean"),
         ("cautious(c_adamw)", "cautious cannot go around c_adamw: both have decay_behind; put it around another rule,"),

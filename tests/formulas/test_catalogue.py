@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ RATES = {
 
 OTHER = {
     "ns_steps": 3,
+    "growth_rate": 1.5,
     "every": 3,
     "max_dim": 3,
     "adjust_lr_fn": "match_rms_adamw",
@@ -70,6 +72,26 @@ def test_the_classic_eight() -> None:
 @every_formula
 def test_every_hyperparameter_has_a_meaning(name: str) -> None:
     assert {*get(name).hyperparameters, *get(name).options} == get(name).meanings.keys()
+
+
+@every_formula
+def test_a_number_is_refused_outside_of_its_range_and_taken_at_its_ends(name: str) -> None:
+    for one, meaning in get(name).meanings.items():
+        if (numbers := meaning.numbers) is None:
+            assert not set("∞…") & set(meaning.range), meaning.range
+            continue
+        assert meaning.range[0] in "[(1"
+        assert isinstance(get(name).options.get(one), int) is numbers.whole
+        beyond = (
+            numbers.low if numbers.above else numbers.low - 1,
+            numbers.high if numbers.below else numbers.high + 1,
+        )
+        for value in filter(math.isfinite, beyond):
+            with pytest.raises(FormulaError, match=f"^{one} of {name} is {value:.12g}(.0)?; give a (whole )?number"):
+                get(name).with_(**{one: value})
+        for value, open_end in ((numbers.low, numbers.above), (numbers.high, numbers.below)):
+            if math.isfinite(value) and not open_end:
+                get(name).within(one, value)
 
 
 def test_a_shared_meaning_is_of_several() -> None:

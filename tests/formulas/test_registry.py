@@ -9,7 +9,7 @@ import pytest
 
 import thalweg as tw
 from thalweg.errors import FormulaError
-from thalweg.formulas import FORMULAS, get, names
+from thalweg.formulas import FORMULAS, Meaning, get, names
 
 
 def test_a_name_gives_the_formula() -> None:
@@ -33,7 +33,7 @@ def test_a_text_may_change_defaults() -> None:
     assert rule.label == str(rule) == "adam(beta2=0.99, lr=0.01)"
     assert get(rule.label) == rule
     assert get("adam").hyperparameters["beta2"] == 0.999
-    assert get("momentum(momentum=-0.5)").hyperparameters["momentum"] == -0.5
+    assert get("muon(ns_b=-2.5)").hyperparameters["ns_b"] == -2.5
 
 
 def test_with_remembers_every_change() -> None:
@@ -52,12 +52,65 @@ def test_with_remembers_every_change() -> None:
         ({"lr": None}, "formula adam: hyperparameter lr must be a number, not None."),
         ({"lr": float("nan")}, "formula adam: hyperparameter lr must be finite, not nan."),
         ({"lr": 10**400}, "formula adam: hyperparameter lr must be finite, not a number of 1331 bits."),
+        ({"beta1": 2}, "beta1 of adam is 2; give a number of at least 0 and below 1."),
+        ({"weight_decay": -1e-3}, "weight_decay of adam is -0.001; give a number of at least 0."),
     ],
 )
 def test_with_refuses_with_a_sentence(change: Any, sentence: str) -> None:
     with pytest.raises(FormulaError) as caught:
         get("adam").with_(**change)
     assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("adam(beta1=-0.5)", "beta1 of adam is -0.5; give a number of at least 0 and below 1."),
+        ("momentum(momentum=1.5)", "momentum of momentum is 1.5; give a number of at least 0 and below 1."),
+        ("sam(sgd, radius=-1)", r"radius of sam\(sgd\) is -1; give a number of at least 0."),
+        ("lookahead(adam(eps=-1))", "eps of adam is -1; give a number of at least 0."),
+        ("soap(every=0)", "every of soap is 0; give a whole number of at least 1."),
+        ("muon(ns_steps=100)", "ns_steps of muon is 100; give a whole number from 1 to 99."),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_wherever_a_rule_is_named(text: str, sentence: str) -> None:
+    for use in (get, tw.optim.from_formula, lambda rule: tw.descend("x^2", start=1.0, optimizer=rule)):
+        with pytest.raises(FormulaError, match=f"^{sentence}$"):
+            use(text)
+
+
+def test_what_is_tried_at_the_edge_of_a_range_stays() -> None:
+    for text in ("adam(beta1=0, eps=0, weight_decay=0)", "momentum(momentum=0)", "sam(adam, radius=0)", "sgd(lr=0)"):
+        assert get(text).label.replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_name_that_means_something_else_has_no_shared_range() -> None:
+    @tw.formula()
+    def growing(g, a, *, lr=0.1, momentum=1.5, beta1=0.9):
+        return tw.Update(-lr * (a + g), a=beta1 * momentum * a + g)
+
+    assert growing.with_(momentum=7.0).hyperparameters["momentum"] == 7
+    with pytest.raises(FormulaError, match="beta1 of growing is 7; give a number of at least 0 and below 1"):
+        growing.with_(beta1=7)
+
+
+def test_a_rule_of_ones_own_declares_its_ranges() -> None:
+    @tw.formula(meanings={"momentum": Meaning("pull of the past", "(0, 2]")})
+    def pulled(g, a, *, lr=0.1, momentum=0.9):
+        return tw.Update(-lr * (momentum * a + g), a=momentum * a + g)
+
+    assert pulled.with_(momentum=2).hyperparameters["momentum"] == 2
+    with pytest.raises(FormulaError, match="momentum of pulled is 0; give a number above 0 and at most 2"):
+        pulled.with_(momentum=0)
+
+
+def test_a_default_outside_of_the_range_declared_for_it_is_refused() -> None:
+    sentence = r"formula wrong: gamma is 2\.0 by default, and its range is declared as \[0, 1\); correct one of them\."
+    with pytest.raises(FormulaError, match=sentence):
+
+        @tw.formula(meanings={"gamma": Meaning("share", "[0, 1)")})
+        def wrong(g, *, lr=0.1, gamma=2.0):
+            return tw.Update(-lr * gamma * g)
 
 
 def test_options_take_values_of_their_kind() -> None:

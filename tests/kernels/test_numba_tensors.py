@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ import torch
 import thalweg as tw
 from thalweg.formulas.operations import column_mean, dot, mean, norm, rms, row_mean, rows
 from thalweg.formulas.vocabulary import maximum, sqrt
-from thalweg.kernels import numba_tensors, tensor_ops
+from thalweg.kernels import numba_tensors, tensor_ops, threads
 from thalweg.kernels.sweep_order import order
 
 SHAPES = [(8, 5), (5, 8), (8, 5), (1, 6), (6, 1), (70, 33), (7,), ()]
@@ -44,7 +46,7 @@ RULES = {
 }
 
 
-def trained(rule: tw.Formula, dtype: torch.dtype, shapes: list[tuple[int, ...]]) -> list[torch.Tensor]:
+def trained(rule: tw.Formula, dtype: torch.dtype, shapes: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
     draw = torch.Generator().manual_seed(0)
     params = [torch.nn.Parameter(torch.randn(s, generator=draw, dtype=torch.float64).to(dtype)) for s in shapes]
     optimizer = tw.optim.from_formula(rule)(params)
@@ -64,6 +66,24 @@ def test_steps_are_the_references(name: str, dtype: torch.dtype, least: float, m
     least = 0.02 if "bfloat16" in name and dtype == torch.float32 else least
     for mine, other in zip(ours, trained(RULES[name], dtype, shapes), strict=True):
         assert (mine - other).norm() <= least * (1e-3 + other.norm())
+
+
+@pytest.mark.parametrize("name", ["adafactor", "lamb", "prodigy(growth_rate=1.5)"])
+def test_two_threads_give_the_bits_of_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes, shares = [(300, 70), (40, 900), (31,), (120, 200)], set[int]()
+    begun = threads.Round.__init__
+
+    def spied(self: threads.Round, *given: Any) -> None:
+        begun(self, *given)
+        shares.add(self.threads)
+
+    monkeypatch.setattr(threads.Round, "__init__", spied)
+    ends = []
+    for count in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        ends.append(trained(RULES[name], torch.float32, shapes))
+    assert shares == {1, 2}
+    assert all(map(torch.equal, *ends))
 
 
 def test_long_columns_are_summed_to_the_precision_of_float32() -> None:

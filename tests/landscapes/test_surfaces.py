@@ -245,3 +245,10 @@ def test_functions_that_are_no_surface_are_refused() -> None:
         tw.descend(sp.gamma(sp.Symbol("x")), 2.0)
     with pytest.raises(SurfaceError, match="which has 2 variables"):
         tw.landscapes.get("saddle")([1.0, 2.0, 3.0])
+
+
+def test_what_is_known_replaces_what_a_named_surface_has() -> None:
+    near = tw.landscapes.surface("quadratic", bounds=[(-1, 2), (-1, 1)])
+    assert [tuple(side) for side in near.bounds] == [(-1, 2), (-1, 1)]
+    assert near([1.0, 1.0]) == tw.landscapes.surface("quadratic")([1.0, 1.0])
+    assert tw.landscapes.surface(near).bounds == near.bounds

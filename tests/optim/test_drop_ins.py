@@ -93,6 +93,7 @@ def test_arguments_are_torchs(name: str) -> None:
         {"betas": (1.0, 0.9)},
         {"rho": 2.0},
         {"momentum": -0.5},
+        {"alpha": -1.0},
         {"etas": (1.5, 1.2)},
         {"lr": torch.ones(2)},
         {"eps": (-1.0, 1e-3)},
@@ -104,12 +105,22 @@ def test_arguments_are_torchs(name: str) -> None:
             continue  # of which it has two
         if isinstance(wrong.get("eps"), tuple) and name != "Adafactor":
             continue
+        if "alpha" in wrong and name == "ASGD":
+            continue  # which has any
         if wrong.keys() <= {p.name for p in theirs}:
             with pytest.raises(ValueError) as torch_says:
                 both(name)[1](network().parameters(), **wrong)
             with pytest.raises(UsageError) as we_say:
                 both(name)[0](network().parameters(), **wrong)
             assert str(we_say.value)[:12] == str(torch_says.value)[:12]
+
+
+def test_what_torch_takes_is_taken() -> None:
+    for kind in both("SGD"):
+        kind(network().parameters(), lr=0.0, momentum=1.5, dampening=-1.0)
+    for kind in both("ASGD"):
+        kind(network().parameters(), alpha=3.0)
+    tw.optim.Prodigy(network().parameters(), growth_rate=0.0)  # as absent
 
 
 def test_what_cannot_be_meant_is_refused() -> None:
@@ -124,6 +135,14 @@ def test_what_cannot_be_meant_is_refused() -> None:
         tw.optim.Adam(params, beta=0.5)
     with pytest.raises(UsageError, match="hyperparameter eps must be a number, not '1'"):
         tw.optim.from_formula("adam")(params, eps="1")
+    with pytest.raises(UsageError, match=r"beta1 of adam is 2\.0; give a number of at least 0 and below 1"):
+        tw.optim.from_formula("adam")(params, beta1=2.0)
+    with pytest.raises(UsageError, match="max_grad_norm of lamb is 0; give a number above 0"):
+        tw.optim.LAMB(params, max_grad_norm=0)
+    with pytest.raises(UsageError, match=r"growth_rate of prodigy is 0\.5; give a number of at least 1"):
+        tw.optim.Prodigy(params, growth_rate=0.5)
+    with pytest.raises(UsageError, match="every of soap is 0; give a whole number of at least 1"):
+        tw.optim.SOAP(params, every=0)
     with pytest.raises(UsageError, match="lookahead and change_of_variables are different forms"):
         tw.optim.from_formula("nesterov")(params, lookahead=True, change_of_variables=True)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -124,6 +125,51 @@ def test_korean_and_minus_are_in_the_page_as_they_are(race: go.Figure) -> None:
     assert "Noto Sans KR" in source(written)["wide"]["template"]["layout"]["font"]["family"]
 
 
+def spans(layout: dict[str, Any], side: str, count: int) -> list[tuple[float, float]]:
+    return [tuple(np.round(layout[f"{side}axis{k if k > 1 else ''}"]["domain"], 2)) for k in range(1, count + 1)]
+
+
+def grid(rows: int, cols: int, **more: Any) -> go.Figure:
+    figure = make_subplots(rows, cols, **more)
+    for k in range(rows * cols):
+        figure.add_trace(go.Scatter(y=[k, 1]), row=k // cols + 1, col=k % cols + 1)
+    return figure
+
+
+def test_many_small_panels_stay_beside_each_other_on_a_narrow_page() -> None:
+    titles = ["plateau(gamma=0.5)", *"bcdefg"]
+    figure = grid(2, 4, shared_xaxes="all", shared_yaxes="all", subplot_titles=titles)
+    layout = narrow.stacked(dress(figure.update_yaxes(title_text="factor", col=1), 500))
+    left, right = (0.0, 0.47), (0.53, 1.0)
+    assert spans(layout, "x", 8) == [left, right] * 4
+    assert [layout[f"yaxis{k}"]["showticklabels"] for k in (2, 3, 4)] == [False, True, False]
+    assert [layout[f"xaxis{k}"]["showticklabels"] for k in (5, 6, 7, 8)] == [False, False, True, True]
+    assert [layout[f"yaxis{k}"]["title"]["text"] for k in (2, 3)] == ["", "factor"]
+    assert layout["height"] < 4 * narrow.PANEL
+    figure.update_layout(yaxis5={"matches": None, "range": [0, 9]})
+    assert spans(narrow.stacked(figure), "x", 8) == [(0.0, 1.0)] * 8, "of several scales"
+    images = grid(2, 3).update_xaxes(visible=False).update_yaxes(showticklabels=False, title_text="a")
+    assert len(set(spans(narrow.stacked(dress(images, 500)), "x", 6))) == 3
+
+
+def test_what_stands_below_a_title_follows_it_on_a_narrow_page() -> None:
+    layout = narrow.stacked(dress(grid(2, 2, subplot_titles=["a", "b"]), 500))
+    tops = [top for _, top in spans(layout, "y", 4)]
+    assert tops[0] > tops[2] > tops[1] > tops[3]
+
+
+def test_a_panel_of_one_scale_is_as_high_as_a_narrow_page_makes_it_wide() -> None:
+    figure = grid(1, 1).update_xaxes(range=[0, 4]).update_yaxes(range=[0, 2], scaleanchor="x")
+    layout = narrow.stacked(dress(figure, 600))
+    assert layout["height"] == narrow.WIDTH / 2 + 36
+
+
+def test_panels_of_one_scale_keep_it() -> None:
+    figure = grid(1, 2, shared_yaxes=True).update_xaxes(range=[0, 1]).update_yaxes(range=[0, 1])
+    figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
+    assert dress(figure, 400).layout.yaxis2.matches is None
+
+
 def test_narrow_pages_stack_panels() -> None:
     figure = make_subplots(2, 2, subplot_titles="abcd")
     for k in range(4):
@@ -141,7 +187,6 @@ def test_narrow_pages_stack_panels() -> None:
     figure.update_yaxes(range=[0, 1], scaleanchor="x2", matches="y", row=1, col=2)
     layout = narrow.stacked(figure)
     assert [layout[f"{axis}2"]["showticklabels"] for axis in ("xaxis", "yaxis")] == [True, False]
-    assert "matches" not in layout["yaxis2"]
     assert "meta" not in layout
     single = dress(go.Figure(go.Scatter(y=[1])), 300)
     assert narrow.stacked(single)["height"] == 300

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -177,6 +178,19 @@ def test_a_font_that_has_the_letters_is_found_and_used() -> None:
         Drawing(made(TRACES["lines"], title=heading(f"a{letter}"))).image()
     assert (first, second) == (fonts.BUILT_IN, second)
     assert letter in fonts._letters(fonts._installed()[second])
+
+
+@pytest.mark.parametrize("family", ["Malgun Gothic", "UnDotum"])
+def test_a_font_made_for_korean_comes_before_others_that_have_its_letters(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("AR PL UMing", "Another Mincho", family, fonts.BUILT_IN)
+    manager = SimpleNamespace(ttflist=[SimpleNamespace(name=name, fname=name, style="normal") for name in names])
+    monkeypatch.setattr("matplotlib.font_manager.fontManager", manager)
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
+    monkeypatch.setattr(fonts, "_installed", fonts._installed.__wrapped__)
+    monkeypatch.setattr(fonts, "_letters", lambda path: frozenset("loss" if path == fonts.BUILT_IN else "손실가힣"))
+    assert fonts.families(["loss 손실"]) == [fonts.BUILT_IN, family]
 
 
 def test_words_stand_where_an_annotation_puts_them() -> None:

@@ -123,6 +123,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"hyperparameters": {"beta2": ["high"]}}, "formula adam: hyperparameter beta2 must be a number, not 'high'"),
     ({"hyperparameters": {"beta2": [math.nan]}}, "formula adam: hyperparameter beta2 must be finite"),
     ({"hyperparameters": {"beta2": [None]}}, "None is not a value of a hyperparameter"),
+    ({"hyperparameters": {"beta2": [2]}}, r"beta2 of adam is 2\.0; give a number of at least 0 and below 1"),
+    (
+        {"schedule_names": ["lr: cosine; beta2: ramp(start=0.9, end=1, steps=2 epochs)"]},
+        r"ramp\(.*\): beta2 of adam is 1\.0; give a number of at least 0 and below 1",
+    ),
     ({"hyperparameters": {"amsgrad": [0.5]}}, "option amsgrad must be True or False"),
     (
         {"optimizers": ["sgd", "adam(beta2=0.9)"], "hyperparameters": {"beta2": [0.9]}},

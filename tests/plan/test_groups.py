@@ -186,6 +186,10 @@ def fails(model: Any) -> list[Any]:
         ({"head.*": {"weight_decay": -0.1}}, r"'head\.\*': Invalid weight_decay value: -0\.1; it must be at least 0"),
         ({"head.*": {"weight_decay": float("nan")}}, r"weight_decay of 'head\.\*' is nan; give a number"),
         ({"head.*": {"betas": (0.9, 1.5)}}, "Invalid beta parameter at index 1: 1.5"),
+        (
+            {"head.*": {"beta1_factor": 1.5}},
+            r"groups: beta1 of adamw is 1\.35; give a number of at least 0 and below 1",
+        ),
         ({"head.*": {"betas": 0.9}}, r"betas of 'head\.\*' is 0\.9; give 2 numbers"),
         ({"head.*": {"frozen": 1}}, r"frozen of 'head\.\*' is 1; give True or False"),
         ({"head.*": 0}, r"'head\.\*' has 0; give {hyperparameter: value}"),

@@ -156,6 +156,9 @@ def test_a_rule_is_written_shown_and_raced(opened: Opened, server: Running) -> N
     page.wait_for_url("**own=def*")
     again = opened(f"{server.address}{page.url.removeprefix(server.home + '/')}", allowed=server.home)
     expect(again.locator(".lanes .name").last).to_have_text("mine")
+    again.get_by_role("button", name="Compare them on a real problem").click()
+    expect(again.get_by_label("Optimizers")).to_have_value("sgd, mine")
+    expect(again.locator("form pre")).to_contain_text("sign(g)")
 
 
 def test_a_rule_that_is_written_is_compared(opened: Opened, server: Running) -> None:

@@ -5,6 +5,7 @@ Live as .html, still as .png or .svg, moving as .gif or .mp4.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -112,9 +113,12 @@ def write_picture(path: Path | None, figure: Callable[[], go.Figure], endings: t
         return
     check_picture(path, endings)
     from ..pictures.files import write
+    from ..pictures.still.fonts import readable
 
+    words = path.suffix.lower() in (".html", ".svg")  # for which the reader's program finds fonts
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(figure(), path)
+        with contextlib.nullcontext() if words else readable(path.name):
+            write(figure(), path)
     except OSError as error:
         raise WorkError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -2,6 +2,7 @@
 
 from .base import Equations, Formula, Update, formula
 from .masked import cautious
+from .meanings import Meaning
 from .registry import CLASSIC, FORMULAS, WRAPPERS, get, names, of
 from .sharpness_aware import sam
 from .slow_weights import lookahead
@@ -12,6 +13,7 @@ __all__ = [
     "WRAPPERS",
     "Equations",
     "Formula",
+    "Meaning",
     "Update",
     "cautious",
     "formula",

@@ -112,7 +112,8 @@ class Formula(Typeset):
     def with_(self, **changes: float | bool | str | None) -> Formula:
         """The same formula with other defaults or options.
 
-        Raises FormulaError for a name the formula does not have or a value of the wrong kind.
+        Raises FormulaError for a name the formula does not have, a value of the wrong kind, or a number outside of the
+        range that its meaning says.
 
         >>> import thalweg as tw
         >>> tw.formulas.get("adam").with_(beta2=0.99).label
@@ -130,6 +131,7 @@ class Formula(Typeset):
                 values[name] = number(self.name, name, value)
             else:
                 values[name] = option(self.name, name, value, self.options[name])
+            self.within(name, value)
         numbers = {name: v for name, v in values.items() if isinstance(v, float)}
         options = {name: v for name, v in values.items() if not isinstance(v, float)}
         equations = self.equations if options == self.options else self._read(numbers, options)
@@ -140,6 +142,16 @@ class Formula(Typeset):
             options=options,
             changed=tuple(sorted({**dict(self.changed), **changes}.items())),
         )
+
+    def within(self, name: str, value: Any) -> None:
+        """Refuse a number outside of the range that is declared for it.
+
+        >>> import thalweg as tw
+        >>> tw.formulas.get("adam").within("beta1", 0.0)
+        """
+        numbers = self.meanings[name].numbers if name in self.meanings else None
+        if numbers is not None and value is not None:
+            numbers.check(f"{name} of {self.name}", value, FormulaError)
 
     def _read(self, numbers: Mapping[str, float], options: Mapping[str, Option]) -> Equations:
         assert self.function is not None
@@ -242,7 +254,8 @@ def formula(
         shapes: state → "weight", "row", "column", "left" (rows × rows), "right" (columns × columns), "tensor" (one
             number for each) or "model", where the value that it takes does not say so.
         direction, rate, idea, departs, drop_ins, batched, by_shape: see `Formula`.
-        meanings: of the hyperparameters and options that have another than in `meanings.SHARED`.
+        meanings: of the hyperparameters and options that have another than in `meanings.SHARED`; the range of a number
+            is held to. A default outside of a shared range shows that the name means something else here.
         doc: in words; the function's own unless given.
 
     Raises:
@@ -259,7 +272,14 @@ def formula(
     def declare(function: Callable[..., Update]) -> Formula:
         rule, first = name or function.__name__, dict(initial or {})
         hyperparameters, options = signature(function, rule)
-        words, kept = {**SHARED, **(meanings or {})}, _shapes(rule, shapes or {})
+        defaults, kept = {**hyperparameters, **options}, _shapes(rule, shapes or {})
+        shared = {n: m for n, m in SHARED.items() if n in defaults and _fits(m, defaults[n])}
+        words = {**shared, **{n: m for n, m in (meanings or {}).items() if n in defaults}}
+        for outside in (n for n, m in words.items() if not _fits(m, defaults[n])):
+            raise FormulaError(
+                f"formula {rule}: {outside} is {defaults[outside]!r} by default, and its range is declared as "
+                f"{words[outside].range}; correct one of them."
+            )
         of_batches = bool(options.get("batched", batched))
         return Formula(
             name=rule,
@@ -273,7 +293,7 @@ def formula(
             rate=rate,
             idea=idea,
             departs=departs,
-            meanings={n: m for n, m in words.items() if n in hyperparameters or n in options},
+            meanings=words,
             drop_ins=drop_ins,
             doc=(inspect.getdoc(function) or "") if doc is None else doc,
             function=function,
@@ -284,6 +304,10 @@ def formula(
         )
 
     return declare if function is None else declare(function)
+
+
+def _fits(meaning: Meaning, default: Option | float) -> bool:
+    return meaning.numbers is None or default is None or default in meaning.numbers
 
 
 def _conditions(rule: str, declared: Mapping[str, str], options: Mapping[str, Option]) -> Mapping[str, str]:

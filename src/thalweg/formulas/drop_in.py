@@ -84,7 +84,7 @@ class DropIn:
 
 
 def check(group: Mapping[str, Any], *, grouped: bool) -> None:
-    """Refuse hyperparameters outside of their range, in torch's words; of a rule of one's own, the rate."""
+    """Refuse hyperparameters that classes of torch.optim refuse, in their words; of a rule of one's own, the rate."""
     for name, value in group.items():
         if name != "params" and hasattr(value, "numel") and value.numel() != 1:  # a tensor; nothing here needs torch
             raise UsageError(f"Tensor {name} must be 1-element, not of shape {tuple(value.shape)}.")
@@ -95,6 +95,8 @@ def check(group: Mapping[str, Any], *, grouped: bool) -> None:
         for place, beta in enumerate(value if name == "betas" else ()):
             if not 0.0 <= beta < 1.0:
                 raise UsageError(f"Invalid beta parameter at index {place}: {beta}; it must be in [0, 1).")
+        if name == "alpha" and "centered" in group and not value >= 0.0:
+            raise UsageError(f"Invalid alpha value: {value}; it must be at least 0.")
         if name == "rho" and not 0.0 <= value <= 1.0:
             raise UsageError(f"Invalid rho value: {value}; it must be in [0, 1].")
         if name == "etas" and not 0.0 < value[0] < 1.0 < value[1]:

@@ -65,7 +65,7 @@ def shampoo(
     """Adagrad for matrices: L^(−1/4) G R^(−1/4), with L = εI + ΣGGᵀ and R = εI + ΣGᵀG; of one side alone, its −1/2."""
     g = g + weight_decay * w
     power = -1 / (2 * (int(left) + int(right))) if left or right else 0
-    renew = multiple(t - 1, every, every="matrices are renewed")
+    renew = multiple(t - 1, every)
     m = momentum * m + (1 - momentum) * g
     step = m
     if left:
@@ -121,7 +121,7 @@ def soap(
 ):
     """Adam on QLᵀ G QR, turned back afterwards; QL and QR are the eigenvectors of the averages of GGᵀ and GᵀG."""
     begun, steps = t > 1, maximum(t - 1, 1)
-    renew = begun & multiple(t - 1, every, every="matrices are renewed")
+    renew = begun & multiple(t - 1, every)
     kept1, kept2 = where(begun, beta1, 1), where(begun, beta2, 1)
 
     def turned(x: Any, a: Any, b: Any) -> Any:

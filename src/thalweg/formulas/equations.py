@@ -164,15 +164,8 @@ def one_of(rule: str, **forms: bool) -> None:
         raise FormulaError(f"formula {rule}: {' and '.join(chosen)} are different forms; choose one.")
 
 
-def multiple(t: Any, of: int, **said: str) -> Any:
-    """Whether t is a multiple; half a step keeps the quotient away from where rounding would matter.
-
-    Args:
-        said: the option that says of what, and what is done then.
-    """
-    for name, what in said.items():
-        if of < 1:
-            raise FormulaError(f"{name} is {of}; {what} every 1, 2, … steps.")
+def multiple(t: Any, of: int) -> Any:
+    """Whether t is a multiple; half a step keeps the quotient away from where rounding would matter."""
     return sp.true if of == 1 else sp.Eq(t - of * sp.floor((t + 0.5) / of), 0)
 
 

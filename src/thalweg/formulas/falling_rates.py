@@ -17,7 +17,7 @@ from .vocabulary import maximum, where
     idea="averages its weights over time",
     departs="torch.optim.ASGD's form: the rate of a step is set at the end of the step before, from lr as it is then.",
     meanings={
-        "alpha": Meaning("power of the rate's fall", "[0, 1]"),
+        "alpha": Meaning("power of the rate's fall", "[0, ∞)"),
         "lambd": Meaning("decay of the weights, and of the rate with time", "[0, ∞)"),
         "t0": Meaning("step after which weights are averaged", "[0, ∞)"),
     },
@@ -38,7 +38,7 @@ def asgd(g, w, t, average, rate, *, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, wei
     direction="gradient",
     rate="following the loss",
     idea="halves the rate when the loss stays",
-    meanings={"factor": Meaning("factor of the rate when the loss has gone down", "(0, 1]")},
+    meanings={"factor": Meaning("factor of the rate when the loss has gone down", "(0, ∞)")},
 )
 def halving(g, loss, t, scale, previous, *, lr=1e-1, factor=0.5):
     """Start with a large rate; whenever the loss has gone down after a step, multiply it by factor."""

@@ -10,6 +10,9 @@ from .meanings import SWITCH, Meaning
 from .vocabulary import maximum, minimum, sqrt
 
 _SMALLEST = 1e-200  # keeps a sum of weights that are all 0 from dividing
+_SHARED = Meaning(
+    "share of the average in the point where the gradient is taken", "(0, 1)"
+)  # the average divides by it
 _MEANINGS = {
     "r": Meaning("power of t that weighs later points more", "[0, ∞)"),
     "warmup_steps": Meaning("steps in which the rate grows from 0", "(0, ∞)"),
@@ -57,7 +60,7 @@ def warmed(t: Any, lr: Any, steps: Any) -> Any:
     rate="constant",
     idea="averages its path as it goes",
     departs=_DEPARTS,
-    meanings=_MEANINGS,
+    meanings={**_MEANINGS, "momentum": _SHARED},
     drop_ins=(DropIn("ScheduleFreeSGD", in_torch=False),),
 )
 def schedule_free_sgd(
@@ -79,7 +82,7 @@ def schedule_free_sgd(
     rate="inverse to short-term change",
     idea="adamw that averages its path",
     departs=_DEPARTS,
-    meanings={**_MEANINGS, "decay_at_z": Meaning("decay by the descending point", SWITCH)},
+    meanings={**_MEANINGS, "beta1": _SHARED, "decay_at_z": Meaning("decay by the descending point", SWITCH)},
     drop_ins=(DropIn("ScheduleFreeAdamW", {"v": "exp_avg_sq"}, in_torch=False),),
 )
 def schedule_free_adamw(

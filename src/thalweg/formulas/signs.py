@@ -21,7 +21,7 @@ from .vocabulary import maximum, minimum, sign, where
         "eta_minus": Meaning("factor of the step size when the sign changes", "(0, 1)"),
         "eta_plus": Meaning("factor of the step size when the sign stays", "(1, ∞)"),
         "size_max": Meaning("longest step", "(0, ∞)"),
-        "size_min": Meaning("shortest step", "(0, ∞)"),
+        "size_min": Meaning("shortest step", "[0, ∞)"),
     },
     drop_ins=(DropIn("Rprop", {"previous": "prev", "size": "step_size"}),),
 )

@@ -26,7 +26,7 @@ def lookahead(update, w, t, phi, *, steps: int = 5, slow_step=0.5, shows_slow=Fa
 
     φ ← φ + α(w − φ) and w ← φ after every steps-th step.
     """
-    now = multiple(t, steps, steps="the slow weights move")
+    now = multiple(t, steps)
     moved = where(now, phi + slow_step * (w + update.step - phi), phi)
     shown = phi - w if shows_slow else update.shown
     return update.with_(step=where(now, moved - w, update.step), shown=shown, phi=moved)

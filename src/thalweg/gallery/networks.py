@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import thalweg as tw
 from thalweg.gallery.computed import polynomials, wave_points, widths
 from thalweg.language import say
-from thalweg.pictures.layout import headed, heading
+from thalweg.pictures.layout import headed, heading, log_axis
 from thalweg.pictures.lines import Panel, lines
 from thalweg.pictures.marks import points
 from thalweg.pictures.style import INK
@@ -74,7 +74,8 @@ def under_and_overfitting() -> go.Figure:
         panels, "Under- and overfitting", "15 points of sin(πx)(1 + x) with noise 0.3; new points: 200 others"
     )
     figure.add_trace(points(*fits.points, INK, 6, name=say("the 15 points")), row=1, col=1)
-    return figure.update_yaxes(type="log", row=1, col=2)
+    low, high = min(map(min, errors.values())), max(map(max, errors.values()))
+    return figure.update_yaxes(**log_axis(low / 1.3, 1.3 * high, most=6), row=1, col=2)
 
 
 def bias_and_variance() -> go.Figure:

@@ -57,7 +57,8 @@ def leaving_a_local_minimum() -> go.Figure:
 def momentum_in_a_ravine() -> go.Figure:
     """Momentum calms the zigzag: at the same rate sgd swings across the ravine to the end, and momentum hardly any more
     after a few steps, because gradients across cancel; those along add up, so it also comes farther."""
-    path = tw.descend("quadratic(condition=40)", optimizer=["sgd", "momentum(momentum=0.5)"], lr=0.048, steps=25)
+    ravine = tw.landscapes.surface("quadratic(condition=40)", bounds=[(-0.5, 2.2), (-1.1, 1.1)])
+    path = tw.descend(ravine, optimizer=["sgd", "momentum(momentum=0.5)"], lr=0.048, steps=25)
     return path.picture(title="A ravine without and with momentum")
 
 

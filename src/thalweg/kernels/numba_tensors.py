@@ -170,12 +170,14 @@ class Compiled:
     Attributes:
         forms: the formats of the arrays that torch reads or writes, where they are not that of the weights.
         flat: whether a tensor may be seen as one row, whatever its shape.
+        batched: whether a tensor of more than two axes is a batch of matrices.
     """
 
     order: Order
     functions: tuple[int | None, ...]
     forms: Mapping[str, str]
     flat: bool
+    batched: bool
 
 
 @functools.cache
@@ -192,7 +194,7 @@ def compiled(equations: Equations, dtype: str, guards: tuple[bool, ...]) -> Comp
     functions = tuple(None if text is None else module(text, equations.name).stage.address for text in texts)
     sides = any(v.has(op.rows, op.columns) for v in plan.values.values())
     whole = all(shape == WEIGHT or shape.rows == shape.columns == ONE for shape in plan.arrays.values())
-    return Compiled(plan, functions, forms, whole and not sides and not products)
+    return Compiled(plan, functions, forms, whole and not sides and not products, equations.batched)
 
 
 class Scratch(threading.local):
@@ -238,36 +240,35 @@ def covering(equations: Equations, w: Tensor, numbers: Sequence[float]) -> Compi
     """What `advance` goes by for a tensor of such a shape and dtype; None where it does not take it."""
     if w.device.type != "cpu" or w.dtype not in _DTYPES or not w.numel():
         return None
-    found = _found(equations, w, numbers)
+    program = lower(equations)
+    guards = tuple(numbers[program.passed.index(guard)] > 0.5 for guard in program.guards)
+    found = compiled(equations, _DTYPES[w.dtype], guards)
     if found is None or (found.order.multiplies and found.order.totals):  # of a stack no total is that of the model
         return None
     return found if found.flat or len(shapes.matrix(w.shape, equations.batched)) == 2 else None
 
 
-def _found(equations: Equations, w: Tensor, numbers: Sequence[float]) -> Compiled | None:
-    program = lower(equations)
-    guards = tuple(numbers[program.passed.index(guard)] > 0.5 for guard in program.guards)
-    return compiled(equations, _DTYPES[w.dtype], guards)
+def advance(found: Compiled, steps: Sequence[TensorStep], threads: int) -> None:
+    """One step of each tensor that goes by this, in place; if torch multiplies, those of one shape and with the same
+    numbers are a stack.
 
-
-def advance(equations: Equations, steps: Sequence[TensorStep], threads: int) -> None:
-    """One step of each, in place; if torch multiplies, those of one shape and with the same numbers are a stack."""
+    A tensor is one thread's, so that its sums have one order, and sums over the model go from tensor to tensor: however
+    many threads there are, the loops give the same bits.
+    """
     groups: dict[Any, list[TensorStep]] = {}
     for step in steps:
-        found = _found(equations, step.tensors[1], step.numbers)
-        assert found is not None
         alike = (step.tensors[1].shape, step.numbers) if found.order.multiplies else ()
-        groups.setdefault((found, *alike), []).append(step)
-    for (found, *_), group in groups.items():
+        groups.setdefault(alike, []).append(step)
+    for group in groups.values():
         most = max(1, _STACK // group[0].tensors[1].numel()) if found.order.multiplies else len(group)
         for k in range(0, len(group), most):
             _scratch.begin()
-            _run(found, equations, group[k : k + most], threads)
+            _run(found, group[k : k + most], threads)
 
 
-def _run(found: Compiled, equations: Equations, group: Sequence[TensorStep], threads: int) -> None:
+def _run(found: Compiled, group: Sequence[TensorStep], threads: int) -> None:
     plan, weights, given = found.order, [step.tensors[1] for step in group], len(group[0].tensors)
-    matrices = [(1, w.numel()) if found.flat else shapes.matrix(w.shape, equations.batched) for w in weights]
+    matrices = [(1, w.numel()) if found.flat else shapes.matrix(w.shape, found.batched) for w in weights]
     sizes, numbers = np.array(matrices, dtype=np.int64), np.array([step.numbers for step in group], dtype=np.float64)
     address = np.zeros((len(group), len(plan.arrays)), dtype=np.int64)
     address[:, :given] = [[x.data_ptr() for x in step.tensors] for step in group]

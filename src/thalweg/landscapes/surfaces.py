@@ -224,7 +224,7 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
         given: see above. An expression is a text, as for `tw.function`, what that returns, or SymPy's; a function takes
             a point (dimensions,) or one number per variable, and returns one number.
         dimensions: of a function that takes a point; 1 unless given.
-        known: bounds=, minima=, start=, source= of an expression or a function, as in `Surface`.
+        known: bounds=, minima=, start=, source= as in `Surface`; in the place of those it has, if it has some.
 
     Raises:
         SurfaceError: none of these, or an expression without variables.
@@ -238,11 +238,11 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
     >>> surface(lambda x, y: x**2 + 3 * y).gradient([2.0, 1.0])
     array([4., 3.])
     """
+    if isinstance(given, str) and _is_name(given):
+        given = get(given)
     if isinstance(given, Surface):
-        return given
+        return replace(given, **known) if known else given
     if isinstance(given, str):
-        if _is_name(given):
-            return get(given)
         given = function(given)
         if not known and (make := _WRITTEN.get(str(given).replace(" ", ""))):
             return make()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ class Rule:
         keeps_step: whether a state_dict has the step; torch's SGD keeps none.
         grouped: whether hyperparameters are parts of tuples, as ``beta1`` of ``betas``.
         matrices: whether it takes tensors of two axes only.
+        declared: the formula whose ranges hold for the arguments; None for a class of torch.optim's, which has its own.
     """
 
     arguments: tuple[inspect.Parameter, ...]
@@ -45,6 +46,7 @@ class Rule:
     keeps_step: bool = True
     grouped: bool = True
     matrices: bool = False
+    declared: Formula | None = None
 
     def numbers(self, formula: Formula, group: Group) -> list[float]:
         """The group's hyperparameters in the order of `formula.equations.hyperparameters`.
@@ -64,7 +66,9 @@ class Rule:
         return [(k, place) for k, (name, place) in enumerate(places) if name == argument]
 
     def verify(self, group: Group) -> None:
-        """Refuse what no formula can be chosen for, and hyperparameters that are not numbers."""
+        """Refuse numbers out of their ranges, what no formula can be chosen for, and what is not a number."""
+        if self.declared is not None:
+            self._within(self.declared, group)
         formula = self.choose(group)
         names = formula.equations.hyperparameters
         for name, (argument, place) in zip(names, _places(names, self.grouped), strict=True):
@@ -72,13 +76,21 @@ class Rule:
             if not isinstance(value, torch.Tensor):
                 number(formula.name, name, value)
 
+    def _within(self, formula: Formula, group: Group) -> None:
+        names = formula.meanings
+        for name, (argument, place) in zip(names, _places(tuple(names), self.grouped), strict=True):
+            value = _at(group.get(argument), place)
+            absent = self.grouped and value == 0 and formula.options.get(name, 0) is None
+            if isinstance(value, int | float) and not absent:
+                formula.within(name, value)
+
     def state(self, name: str) -> str:
         """The name of a formula's state in a state_dict."""
         return self.states.get(name, name)
 
 
 def _at(value: Any, place: int | None) -> Any:
-    return value if place is None else value[place]
+    return value if place is None or value is None else value[place]
 
 
 @functools.cache
@@ -90,7 +102,12 @@ def _places(hyperparameters: tuple[str, ...], grouped: bool) -> list[tuple[str, 
 
 @functools.cache
 def _form(name: str, changes: tuple[tuple[str, Any], ...]) -> Formula:
-    return get(name).with_(**dict(changes)) if changes else get(name)
+    return _free(get(name)).with_(**dict(changes)) if changes else get(name)
+
+
+def _free(formula: Formula) -> Formula:
+    """The same without ranges: a number of it may stand for every other."""
+    return replace(formula, meanings={})
 
 
 def rule_of_class(name: str) -> Rule:
@@ -149,7 +166,7 @@ def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *
 
     @functools.cache
     def form(chosen: tuple[tuple[str, Any], ...]) -> Formula:
-        return formula.with_(**dict(chosen))
+        return _free(formula).with_(**dict(chosen))
 
     def choose(group: Group) -> Formula:
         choices = {name: group[name] for name in (*options, *(absent & formula.hyperparameters.keys()))}
@@ -160,7 +177,7 @@ def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *
         changes = {name: value for name, value in choices.items() if present[name] != value}
         return form(tuple(sorted(changes.items()))) if changes else formula
 
-    return Rule(tuple(arguments), choose, states or {}, grouped=grouped)
+    return Rule(tuple(arguments), choose, states or {}, grouped=grouped, declared=formula)
 
 
 RULES = {name: rule_of_class(name) for name in dict.fromkeys(d.name for f in FORMULAS.values() for d in f.drop_ins)}

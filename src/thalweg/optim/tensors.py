@@ -16,7 +16,6 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..formulas import Formula, shapes
-from ..formulas.equations import Equations
 from ..kernels import numba_tensors, staged
 from ..kernels.lower import lower
 from ..kernels.numba_tensors import TensorStep
@@ -84,24 +83,24 @@ def update(
         g = g if options.clip_value is None else g.clamp(-options.clip_value, options.clip_value)
         steps.append(TensorStep((g, h.weight.detach(), *h.states), tuple(passed)))
     updates, others = [], []
-    compiled: dict[Equations, list[TensorStep]] = {}
-    for h, t, step, fits in zip(parameters, counts, steps, _compiled(parameters, steps), strict=True):
+    compiled: dict[numba_tensors.Compiled, list[TensorStep]] = {}
+    for h, t, step, program in zip(parameters, counts, steps, _compiled(parameters, steps), strict=True):
         equations, (g, w, *_) = h.formula.equations, step.tensors
-        if fits:
-            compiled.setdefault(equations, []).append(step)
+        if program is not None:
+            compiled.setdefault(program, []).append(step)
         else:
             others.append((h, t))
             each = reference.readable(h, options, g.dtype)
             updates.append(staged.TensorUpdate(equations, w.to(g.dtype), g, each, step.numbers))
-    for equations, alike in compiled.items():
-        numba_tensors.advance(equations, alike, torch.get_num_threads())
+    for program, alike in compiled.items():
+        numba_tensors.advance(program, alike, torch.get_num_threads())
     ends = [*zip(others, staged.advance(updates), strict=True)]
     for (h, t), (w, after) in reversed(ends):  # a number of the whole model is that of the first parameter
         reference.store(h, int(t), w, after, options)
 
 
-def _compiled(parameters: Sequence[Parameter], steps: Sequence[TensorStep]) -> list[bool]:
-    """Which go through compiled loops: of those that look at the whole model all or none."""
+def _compiled(parameters: Sequence[Parameter], steps: Sequence[TensorStep]) -> list[numba_tensors.Compiled | None]:
+    """The compiled loops that each goes through: of those that look at the whole model all through the same or none."""
     programs = [
         numba_tensors.covering(h.formula.equations, step.tensors[1], step.numbers)
         if not h.formula.equations.single and _plain(h, step.tensors)
@@ -110,7 +109,7 @@ def _compiled(parameters: Sequence[Parameter], steps: Sequence[TensorStep]) -> l
     ]
     whole = [h.formula.equations.whole for h in parameters]
     together = None not in programs and len(set(programs)) == 1
-    return [program is not None and (together or not of) for program, of in zip(programs, whole, strict=True)]
+    return [program if together or not of else None for program, of in zip(programs, whole, strict=True)]
 
 
 def _plain(h: Parameter, each: Sequence[Tensor]) -> bool:

@@ -111,6 +111,7 @@ def sliding_image(
     for row, (plane, kernel) in enumerate(zip(planes, kernels, strict=True), start=1):
         image = [_cells(plane, planes.min(), planes.max()), _around(plane.shape, padding)]
         figure.add_traces([*image, _kernel(kernel, most)], rows=row, cols=[1, 1, 2])
+    figure.add_trace(_outline(0, 0, values.shape[0], values.shape[1], GRID, 1), row=1, col=3)  # values to come
     low, high = float(values.min()), float(values.max())
     written = rows * columns <= WRITTEN and channels == 1
     spots = list(np.ndindex(values.shape))
@@ -277,10 +278,10 @@ def _kernel(z: np.ndarray, most: float) -> go.Heatmap:
     return cells.update(text=_numbers(z), texttemplate="%{text}", textfont={"color": INK, "size": 12})
 
 
-def _outline(y: int, x: int, rows: int, columns: int) -> go.Scatter:
+def _outline(y: int, x: int, rows: int, columns: int, colour: str = VERMILION, width: float = 3) -> go.Scatter:
     left, right, top, bottom = x - 0.5, x + columns - 0.5, y - 0.5, y + rows - 0.5
     corners = [left, right, right, left, left], [top, top, bottom, bottom, top]
-    return line(*corners, VERMILION, 3, showlegend=False, hoverinfo="skip")
+    return line(*corners, colour, width, showlegend=False, hoverinfo="skip")
 
 
 def _widths(shapes: Sequence[tuple[int, ...]]) -> list[float]:

@@ -22,7 +22,8 @@ LINE = 17  # pixels of a line of a title or a note
 _TITLES, _NARROW, _NOTES = 96, 40, 114  # letters in a row of panel titles, in a narrow one, and in a line of a note
 _ROWS = 22  # letters in the name of a row of a narrow page
 _LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "bottom", "yref": "container"}
-_LEGEND |= {"font": {"color": INK, "size": 13}, "bgcolor": "rgba(0,0,0,0)"}
+_LEGEND |= {"font": {"color": INK, "size": 13}, "title": {"font": {"size": 13}}, "bgcolor": "rgba(0,0,0,0)"}
+_BAR = {"colorbar": {"title": {"font": _WORDS}, "tickfont": _WORDS | {"size": 12}}}
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": FONT, "size": 13, "color": INK},
@@ -34,7 +35,8 @@ TEMPLATE = go.layout.Template(
         "scene": dict.fromkeys(("xaxis", "yaxis", "zaxis"), _SPACE_AXIS),
         "legend": _LEGEND,
         "dragmode": False,
-    }
+    },
+    data={"heatmap": [_BAR], "contour": [_BAR]},
 )
 
 
@@ -67,6 +69,7 @@ def dress(figure: go.Figure, height: int, title: str = "", note: str = "", **mar
     """The template and the height, a heading, and margins of 8 pixels but for the top (28) and those in `margin`."""
     _hang_titles(figure)
     _say_words(figure)
+    _keep_scale(figure)
     sides, words = {"l": 8, "r": 8, "t": 28, "b": 8} | margin, heading(title, note) if title or note else None
     full = LINE * words["subtitle"]["text"].count(WRAP) if words else 0
     figure.update_layout(template=TEMPLATE, height=height + full, margin=sides | {"t": sides["t"] + full}, title=words)
@@ -112,6 +115,13 @@ def headed(figure: go.Figure, title: str, note: str = "") -> go.Figure:
     room = 46 + LINE * words["subtitle"]["text"].count(WRAP)
     height, margin = (layout.height or 400) + room, {"t": (layout.margin.t or 28) + room}
     return figure.update_layout(title=words, height=height, margin=margin)
+
+
+def _keep_scale(figure: go.Figure) -> None:
+    """Axes of one scale keep it in all panels: `matches` would stretch all of them but the first."""
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        if axis.scaleanchor and axis.range:
+            axis.matches = None
 
 
 def _hang_titles(figure: go.Figure) -> None:

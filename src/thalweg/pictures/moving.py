@@ -12,6 +12,7 @@ from .style import GRID, INK, MUTED, PAPER
 
 PACE = 90  # milliseconds a frame stays
 REST = 1500  # milliseconds the last frame stays
+CONTROLS = 44  # pixels of the margin below, for the button and the slider
 
 
 def animated(figure: go.Figure, frames: Sequence[go.Frame], unit: str = "step", still: int | None = None) -> go.Figure:

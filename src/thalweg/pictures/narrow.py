@@ -1,19 +1,35 @@
-"""The same figure for a narrow page: panels below each other, each as high as it was."""
+"""The same figure for a narrow page: panels below each other; many small ones of one scale, beside each other as well.
+
+A panel whose two axes have one scale is as high as it needs to be where its page is as wide as a telephone.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
 from .layout import LINE, title_breaks
+from .style import plain
 
-GAP = 74  # pixels between panels: the titles of an axis below one and of the next
-PANEL = 250  # pixels of a panel, at least
+GAP = 74  # pixels between panels: ticks and the title of an axis below one, the title of the next
+TIGHT = 36  # where ticks and titles of axes stand in the last row alone
+PANEL = 250  # pixels of a panel, at least; of a small one as many as it has
+WIDTH = 300  # pixels of a panel on a page of 390, beside the words of its axis
+TALL = 300  # pixels of a panel whose axes have one scale, at most
+MANY = 4  # panels, from which on they may stand beside each other
+LETTERS = 24  # of a line of a title, at most, where two panels stand beside each other
+SMALL = 10.5  # pixels of its letters
+BETWEEN = 0.06  # of the width, between panels beside each other
 
 
 def stacked(figure: go.Figure) -> dict[str, Any]:
-    """The figure's layout with its panels in one column, read row by row.
+    """The figure's layout with its panels in one column, read row by row, or column by column where only columns have
+    titles.
+
+    Many panels with axes of one scale stay small, two in a row; as many as three if nothing is written at their axes.
 
     >>> from plotly.subplots import make_subplots
     >>> figure = make_subplots(cols=2).add_scatter(y=[1], row=1, col=1).add_scatter(y=[1], row=1, col=2)
@@ -25,34 +41,100 @@ def stacked(figure: go.Figure) -> dict[str, Any]:
     """
     layout = figure.to_plotly_json()["layout"]
     panels = _panels(figure, layout)
-    columns = {round(box[0], 4) for box in panels.values()}
-    if len(columns) < 2:
-        return layout
+    flat = [key for key in panels if len(key) == 2]
     margin = layout.get("margin", {})
     edges = margin.get("t", 28) + margin.get("b", 8)
     inside = layout.get("height", 420) - edges
-    each = max(PANEL, inside * min(box[3] - box[2] for box in panels.values()))
-    gap = GAP + LINE * title_breaks(figure)
-    total = each * len(panels) + gap * (len(panels) - 1)
-    flat = [key for key in panels if len(key) == 2]
+    heights = {key: (box[3] - box[2]) * inside for key, box in panels.items()}
+    square = {key: ratio for key in flat for ratio in [_ratio(layout, key)] if ratio}
+    tops, lefts = ({round(box[side], 4) for box in panels.values()} for side in (3, 0))
+    if len(lefts) < 2:
+        if len(panels) == 1 and square:
+            layout["height"] = int(min([heights[flat[0]], TALL, WIDTH * square[flat[0]]]) + edges)
+        return layout
+    columns = _columns(figure, layout, panels, len(lefts))
+    if columns == 1:
+        heights = {key: max(PANEL, min(heights.values())) for key in panels}
+    wide = WIDTH * (1 - BETWEEN * (columns - 1)) / columns
+    heights |= {key: min(TALL, wide * ratio) for key, ratio in square.items()}
+    titled = {round(panels[key][3], 4) for key in flat if _title(figure, key)}
+    by_column = columns == 1 and len(tops) > 1 and titled == {max(tops)}
+    places = {key: (-round(box[3], 4), box[0]) for key, box in panels.items()}
+    ordered = sorted(panels, key=lambda key: places[key][::-1] if by_column else places[key])
+    rows = [ordered[k : k + columns] for k in range(0, len(ordered), columns)]
+    gap = (GAP if columns == 1 else TIGHT) + LINE * title_breaks(figure)
+    tall = [max(heights[key] for key in row) for row in rows]
+    total = sum(tall) + gap * (len(rows) - 1)
     hidden = [all(layout[key[side]].get("showticklabels") is False for key in flat) for side in (0, 1)]  # in all panels
+    words = [next(filter(None, (_words(layout[key[side]]) for key in flat)), None) for side in (0, 1)]
     layout.pop("meta", None)  # how wide panels side by side have to be
-    ordered = sorted(panels, key=lambda key: (-round(panels[key][3], 4), panels[key][0]))
-    for place, key in enumerate(ordered):
-        top = 1 - place * (each + gap) / total
-        domain = [max(0.0, top - each / total), top]
-        if len(key) == 1:
-            layout[key[0]]["domain"] = {"x": [0.0, 1.0], "y": domain}
-        else:
-            across, up = (layout[name] for name in key)
-            across["domain"], up["domain"] = [0.0, 1.0], domain
-            across["showticklabels"], up["showticklabels"] = (not side for side in hidden)
-            for axis in (across, up):
-                if axis.get("scaleanchor") and axis.get("range"):
-                    axis.pop("matches", None)  # which would bend what has one scale in both directions
+    width = (1 - BETWEEN * (columns - 1)) / columns
+    below = 0.0
+    for row, high in zip(rows, tall, strict=True):
+        for column, key in enumerate(row):
+            left, top = column * (width + BETWEEN), 1 - below / total
+            domains = [left, left + width], [max(0.0, top - high / total), top]
+            if len(key) == 1:
+                layout[key[0]]["domain"] = {"x": domains[0], "y": domains[1]}
+                continue
+            last = key in ordered[-columns:]
+            outer = (columns == 1 or last, columns == 1 or column == 0)
+            for side, name in enumerate(key):
+                axis = layout[name]
+                axis["domain"], axis["showticklabels"] = list(domains[side]), outer[side] and not hidden[side]
+                if 1 < columns < len(lefts):
+                    axis["title"] = {**axis.get("title", {}), "text": words[side] if outer[side] else ""}
+        below += high + gap
+    if columns > 1:
+        for note in layout.get("annotations", ()):
+            note["font"] = {**note.get("font", {}), "size": min(SMALL, note.get("font", {}).get("size", SMALL))}
     layout["height"] = int(total + edges)
     layout.pop("width", None)
     return layout
+
+
+def _columns(figure: go.Figure, layout: dict[str, Any], panels: dict[Any, Any], wide: int) -> int:
+    """How many panels stand beside each other."""
+    sides = list(zip(*panels, strict=True)) if {len(key) for key in panels} == {2} else []
+    if len(panels) < MANY or wide < 3 or not sides:
+        return 1
+    if not any(_written(layout[name]) for side in sides for name in side):
+        return min(wide, 3)
+    longest = max((len(line) for key in panels for line in _title(figure, key).split("\n")), default=0)
+    return 2 if longest <= LETTERS and all(_one_scale(layout, side) for side in sides) else 1
+
+
+def _written(axis: dict[str, Any]) -> bool:
+    return axis.get("visible") is not False and axis.get("showticklabels") is not False
+
+
+def _one_scale(layout: dict[str, Any], names: Sequence[str]) -> bool:
+    """Whether these axes match, or have one range."""
+    if len({str(layout[name].get("range")) for name in names}) > 1:
+        return False
+    leaders = {layout[name].get("matches", name.replace("axis", "")) for name in names}
+    return layout[names[0]].get("range") is not None or len(leaders) == 1
+
+
+def _ratio(layout: dict[str, Any], key: Sequence[str]) -> float | None:
+    """Height by width of a panel whose axes have one scale; None for another."""
+    across, up = (layout[name] for name in key)
+    ranges = [axis.get("range") for axis in (across, up)]
+    if not all(ranges) or not (across.get("scaleanchor") or up.get("scaleanchor")):
+        return None
+    (left, right), (bottom, top) = ranges
+    return math.fabs((top - bottom) / (right - left))
+
+
+def _words(axis: dict[str, Any]) -> str:
+    return axis.get("title", {}).get("text") or ""
+
+
+def _title(figure: go.Figure, key: Sequence[str]) -> str:
+    """What hangs above a panel."""
+    refs = [name.replace("axis", "") + " domain" for name in key]
+    titles = (note for note in figure.layout.annotations if [note.xref, note.yref] == refs and note.y == 1)
+    return plain(next((note.text for note in titles), ""))
 
 
 def _panels(figure: go.Figure, layout: dict[str, Any]) -> dict[tuple[str, ...], tuple[float, ...]]:

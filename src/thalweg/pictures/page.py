@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -9,9 +10,11 @@ import plotly.graph_objects as go
 from ..language import say
 from .layout import LINE, title_breaks
 from .markup import embedded, filled, joined, piece
-from .moving import PACE
+from .moving import CONTROLS, PACE
 from .narrow import stacked
 from .style import DARK, WRAP, plain
+
+_AFTER_BRACKETS = re.compile(r"(?<=[)\]])(?=[가-힣])")  # a Korean particle stays with what it follows
 
 
 def page(figure: go.Figure) -> str:
@@ -21,12 +24,16 @@ def page(figure: go.Figure) -> str:
     counterparts where the reader prefers dark, and back when that changes.
     """
     title = figure.layout.title
-    head, note = plain(title.text or ""), plain((title.subtitle.text or "").replace(WRAP, " "))
+    words = title.text or "", (title.subtitle.text or "").replace(WRAP, " ")
+    head, note = (_AFTER_BRACKETS.sub("\u2060", plain(one)) for one in words)
     layout = {k: v for k, v in figure.layout.to_plotly_json().items() if k not in ("title", "updatemenus", "sliders")}
     bare = go.Figure(data=figure.data, layout=layout)
     top = 34 + LINE * title_breaks(bare) if bare.layout.annotations else 14
     cut = max(0, (figure.layout.margin.t or 28) - top)
-    bare.update_layout(margin={"t": top}, width=None, height=(figure.layout.height or 420) - cut)
+    bottom = figure.layout.margin.b or 8
+    below = min(CONTROLS, bottom - 8) if figure.frames else 0  # a page has its own
+    size = {"width": None, "height": (figure.layout.height or 420) - cut - below}
+    bare.update_layout(margin={"t": top, "b": bottom - below}, **size)
     content = bare.to_plotly_json()
     keys = "name", "data", "traces"
     frames = [{key: frame.to_plotly_json().get(key) for key in keys} for frame in figure.frames]

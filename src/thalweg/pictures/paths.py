@@ -103,7 +103,13 @@ def _steps(steps: Line, surface: Any, window: Sequence[float], near: float, in_l
     inside: Any = ((at >= 0) & (at <= [1, 0.6])).all(axis=1)
     labels: list[str] = [""] * len(x)
     rises = np.nan_to_num(surface.gradient(steps.points)[:, 0]) * (high - low) / (top - bottom)
-    sides = ["bottom center" if abs(rise) < 0.3 else "middle right" if rise > 0 else "middle left" for rise in rises]
+    step = 0.02 * (high - low)  # in a valley names stand below the curve, on a hill above it: not between two paths
+    bends = [float(surface([one + step]) + surface([one - step]) - 2 * surface([one])) for one in x]
+    right = [rise > 0 if bend >= 0 else rise < 0 for rise, bend in zip(rises, bends, strict=True)]
+    sides = [
+        "bottom center" if abs(rise) < 0.3 else "middle right" if each else "middle left"
+        for rise, each in zip(rises, right, strict=True)
+    ]
     placed = np.empty((0, 2))
     for k in [0, steps.end, *range(1, min(steps.end, NAMED + 1))]:  # the ends first
         apart = np.abs(at[: steps.end + 1] - at[k]).max(axis=1)
@@ -230,7 +236,9 @@ def race_picture(path: Any, frames: int = 60, groups: Mapping[str, Sequence[str]
         ground, rings = levels(path.surface, column == 1, bounds)
         rings.update(marker={"size": 17, "color": INK, "line": {"color": INK, "width": 2}})
         x, y = path.starts.T
-        named = words(x, y, [f"  {say('start')}"] * len(path.starts), MUTED, textposition="top right")
+        towards = np.nanmean([one.points[: one.end + 1].mean(axis=0) for one in team], axis=0)[1]
+        sides = [_away(here, bounds, towards) for here in path.starts]
+        named = words(x, y, [f"  {say('start')}  "] * len(x), MUTED, textposition=sides)
         figure.add_traces([ground, named, _starts(path)], rows=1, cols=column)
         for one in team:
             moving[len(figure.data)] = partial(_walked, one)
@@ -249,6 +257,12 @@ def race_picture(path: Any, frames: int = 60, groups: Mapping[str, Sequence[str]
     _loss_axis(figure, path, **falls)
     steps = np.unique(np.linspace(0, path.steps, min(frames, path.steps + 1)).round().astype(int))
     return animated(figure, [_moment(moving, int(step)) for step in steps])
+
+
+def _away(start: np.ndarray, bounds: Any, towards: float) -> str:
+    """Where the word of a start stands: where the picture has room, away from the height that paths go towards."""
+    right = start[0] > sum(bounds[0]) / 2
+    return f"{'bottom' if towards > start[1] else 'top'} {'left' if right else 'right'}"
 
 
 THIN = 1.6  # pixels of a line among many

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -164,7 +165,7 @@ def cards(
         for column, (said, image) in enumerate(each, start=1):
             heat = go.Heatmap(z=image, colorscale=scale, zmin=low, zmax=high, showscale=False, hoverinfo="skip")
             below = words(
-                [(image.shape[1] - 1) / 2], [image.shape[0] - 0.2], [text(said)], textposition="bottom center"
+                [(image.shape[1] - 1) / 2], [image.shape[0] - 0.2], [text(said)], size=11, textposition="bottom center"
             )
             height, width = image.shape
             x, y = np.array([(0, 0), (width, 0), (width, height), (0, height), (0, 0)]).T - 0.5
@@ -187,12 +188,23 @@ def shares(counts: Mapping[str, int], title: str = "", note: str = "", unit: str
     ([3.0, 1.0], ['75%', '25%'])
     """
     places, millions = list(range(len(counts))), [count / 1e6 for count in counts.values()]
-    said = [f"{short(float(f'{100 * each / sum(millions):.2g}'))}%" for each in millions]
+    said = [_percent(each / sum(millions)) for each in millions]
     figure = go.Figure(go.Bar(x=places, y=millions, marker={"color": BLUE}, hoverinfo="y", showlegend=False))
-    figure.add_trace(words(places, millions, said, textposition="top center"))
-    figure.update_xaxes(tickvals=places, ticktext=list(map(text, counts)), showgrid=False)
+    figure.add_trace(words(places, millions, said, size=11, textposition="top center"))
+    names = [text(re.sub(r"(?<=\D)(?=\d+$)", " ", name)).replace(" ", "<br>") for name in counts]
+    figure.update_xaxes(tickvals=places, ticktext=names, showgrid=False, tickangle=0)
     figure.update_yaxes(range=[0, 1.1 * max(millions)], title_text=say(unit))
     return dress(figure, 420, title, note, t=70).update_layout(bargap=0.3)
+
+
+def _percent(share: float) -> str:
+    """A share with two digits, or one below 1%.
+
+    >>> _percent(0.617), _percent(0.0113), _percent(0.0057), _percent(0.0001)
+    ('62%', '1.1%', '0.6%', '<0.1%')
+    """
+    percent = 100 * share
+    return "<0.1%" if percent < 0.1 else f"{short(float(f'{percent:.{1 + (percent >= 1)}g}'))}%"
 
 
 def triplet_maps(

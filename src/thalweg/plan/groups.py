@@ -21,6 +21,7 @@ from ..formulas.opaque import Opaque
 from ..numbers import Range
 from ..population.groups import ParameterGroup, ParameterGroups
 from ..problem.source import is_spec, opened
+from .hyperparameters import within
 from .parameters import BOTH, Names, few, shown
 
 NO_DECAY = "no decay on biases and norms"
@@ -73,6 +74,10 @@ def resolved(
     """
     rules = list(rules)
     groups = None if given is None else _settled(given, model, rules)
+    for group in groups.groups if groups is not None else ():
+        for rule in (rule for rule in rules if rule.meanings):
+            for name, value in group.changes(rule.hyperparameters).items():
+                within(rule, name, value, "groups")
     if groups is None or groups.frozen:
         return groups
     return replace(groups, idle=tuple(rule.label for rule in rules if not _changes(groups, rule, varied)))

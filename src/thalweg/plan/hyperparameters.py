@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from .. import schedules
 from ..errors import PlanError, UsageError, unknown
 from ..formulas import Formula
@@ -99,6 +101,7 @@ def at_defaults(
 
 
 DECAY, MOMENTA = "weight_decay", ("momentum", "beta1")  # what the literature finds to decide beside the rate
+_EPOCHS, _LONG = 10**6, 10**9  # and steps, within which every schedule comes to its end
 TRIED = 2  # settings, as in a round of finer rates
 
 
@@ -144,11 +147,24 @@ def _allowed(rule: Formula, name: str, value: float) -> bool:
 
 
 def check_scheduled(compared: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:
-    """Each hyperparameter that is scheduled must be of one of the optimizers."""
-    names = {name for rule in rules for name in rule.hyperparameters}
+    """Each hyperparameter that is scheduled must be of one of the optimizers, and begin and end within its range."""
+    every = list(rules)
+    names = {name for rule in every for name in rule.hyperparameters}
     for schedule in compared:
         schedule.on(names)  # refuses what cannot move a rate
         if isinstance(schedule, schedules.Several):
-            for name, _ in schedule.schedules:
+            for name, one in schedule.schedules:
                 if name not in names:
                     raise PlanError(unknown("hyperparameter of these optimizers", name, sorted(names)))
+                ends = one.over(_EPOCHS, _LONG).factor(np.array([0, _LONG - 1]), _LONG) if one.absolute else ()
+                for rule, value in itertools.product(every, map(float, ends)):
+                    if name in rule.hyperparameters:
+                        within(rule, name, value, one.label)
+
+
+def within(rule: Formula, name: str, value: float, of: str) -> None:
+    """Refuse a number that is out of its range, saying of what it is."""
+    try:
+        rule.within(name, value)
+    except UsageError as error:
+        raise PlanError(f"{of}: {error}") from error

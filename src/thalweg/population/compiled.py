@@ -77,7 +77,7 @@ class Compiled(Batched):
             return None
         table = Table(step, members, len(batches))
         random = bool(extra.parts) or bool(self._drawn_by(groups, extra))
-        flat = [self.flat(batch, training=True) for batch in batches]
+        flat = [self.flat(batches[0], training=True), *(batch.leaves for batch in batches[1:])]  # which has their form
         for k, tensors in enumerate(flat):
             if random or k == 0 or extra.per_member:
                 groups, extra = given(k)

@@ -33,6 +33,10 @@ _RC |= {f"axes.spines.{side}": False for side in ("left", "right", "top", "botto
 class Drawing:
     """A Matplotlib figure made from a Plotly figure.
 
+    Args:
+        boxes: what is made of it shows boxes in the place of letters without a font. An .svg holds words, for which
+            the reader's program finds fonts.
+
     Attributes:
         figure: Matplotlib's, on an Agg canvas.
         artists: of each trace.
@@ -42,7 +46,7 @@ class Drawing:
         ValueError: the figure has something that is not drawn.
     """
 
-    def __init__(self, source: go.Figure) -> None:
+    def __init__(self, source: go.Figure, boxes: bool = True) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -50,7 +54,7 @@ class Drawing:
         layout = source.layout
         self.source = source
         self.size = int(layout.width or WIDTH), int(layout.height or 420)
-        self.families = families(_words(source))
+        self.families = families(_words(source), boxes)
         with self.styled():
             inches: Any = [side / 100 for side in self.size]
             self.figure = Figure(figsize=inches, dpi=100, facecolor=PAPER, layout="constrained")
@@ -148,8 +152,9 @@ def write_still(source: go.Figure, path: str | Path, scale: float = 2.0) -> Path
     Args:
         scale: pixels of a .png for each pixel of the figure.
     """
-    drawing = Drawing(source)
-    metadata = {"Date": None} if str(path).lower().endswith(".svg") else {}
+    words = str(path).lower().endswith(".svg")
+    drawing = Drawing(source, boxes=not words)
+    metadata = {"Date": None} if words else {}
     with drawing.styled():
         drawing.figure.savefig(path, dpi=100 * scale, metadata=metadata)
     return Path(path)

@@ -1,7 +1,8 @@
 """Fonts for still pictures: whatever is installed that has the characters, Korean ones among them.
 
 Matplotlib takes the first font of a list that has a character, and draws a box if none has. So the characters of a
-picture are read first, and only fonts that are needed are added to Matplotlib's.
+picture are read first, and only fonts that are needed are added to Matplotlib's. A picture whose language no installed
+font can write is in English, which one sentence says.
 """
 
 from __future__ import annotations
@@ -9,16 +10,45 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from ...language import LANGUAGES, language, say, speaking, tell
 
 BUILT_IN = "DejaVu Sans"  # comes with Matplotlib
-PREFERRED = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Apple SD Gothic Neo", "Malgun Gothic")
+PREFERRED = (
+    *("Noto Sans CJK KR", "Noto Sans KR", "Pretendard", "NanumGothic", "NanumBarunGothic", "Nanum Gothic"),
+    *("Apple SD Gothic Neo", "AppleGothic", "Malgun Gothic", "UnDotum", "Noto Sans CJK JP"),
+)
+LETTERS = {"ko": "가힣"}  # of a language, which a font that writes it has; others have all of theirs in `BUILT_IN`
 
 
-def families(words: Iterable[str]) -> list[str]:
+@contextlib.contextmanager
+def readable(name: str) -> Iterator[None]:
+    """What is drawn inside is said in English, after a sentence, where no font has the letters of the chosen language.
+
+    Args:
+        name: of the picture, for that sentence.
+    """
+    needed = {*LETTERS.get(language(), "")}
+    if any(needed <= _letters(path) for path in _installed().values()) or not needed:
+        yield
+        return
+    tell(
+        say(
+            "No installed font has Korean letters, so the words of {name} are English: install one, e.g. Noto Sans CJK "
+            "or NanumGothic (Debian, Ubuntu: apt install fonts-noto-cjk), or write .html or .svg.",
+            name=name,
+        )
+    )
+    with speaking(LANGUAGES[0]):
+        yield
+
+
+def families(words: Iterable[str], boxes: bool = True) -> list[str]:
     """Names of fonts that together have every character of the words, Matplotlib's first.
 
-    Warns once, naming the characters, if no installed font has them.
+    Args:
+        boxes: a character that no installed font has becomes a box; one warning names these characters.
 
     >>> families(["loss −1", "x₀"])
     ['DejaVu Sans']
@@ -30,7 +60,7 @@ def families(words: Iterable[str]) -> list[str]:
         if missing & _letters(path):
             fonts.append(family)
             missing -= _letters(path)
-    if missing:
+    if missing and boxes:
         warnings.warn(
             f"no installed font has {''.join(sorted(missing)[:8])!r}, so boxes stand in their place: install a font "
             "that has them, e.g. Noto Sans CJK, or write .html or .svg.",
