@@ -273,7 +273,7 @@ def test_batched_when_asked_refuses_what_cannot_be(spec: str, tmp_path: Path) ->
 
 
 def test_other_answers_are_refused() -> None:
-    with pytest.raises(PlanError, match="batched is 'maybe'; give 'compiled', 'stacked', 'alone', True"):
+    with pytest.raises(PlanError, match="batched is 'maybe'; give 'compiled', 'stacked', 'recomputed', 'alone', True"):
         compare("digits", batched="maybe")
 
 
