@@ -15,6 +15,7 @@ import torch
 from hypothesis import settings
 
 from thalweg.population.compiled import Compiled
+from thalweg.population.recomputed import Recomputed
 from thalweg.study.study import Study, compare
 
 from .cases import WHOLE
@@ -55,7 +56,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare(**TINY, store=tmp_path_factory.mktemp("tiny") / "tiny.db")
 
 
-@pytest.fixture(params=["stacked", "compiled", pytest.param("device", marks=pytest.mark.slow)])
+_SLOW = [pytest.param(way, marks=pytest.mark.slow) for way in ("recomputed", "device")]
+
+
+@pytest.fixture(params=["stacked", "compiled", *_SLOW])
 def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A test's `Batched` is, in turn, each way in which members are trained together."""
     made: list[Compiled] = []
@@ -65,10 +69,11 @@ def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
             super().__init__(*arguments, **options)
             made.append(self)
 
-    if request.param == "compiled":
+    kind = {"compiled": Watched, "recomputed": Recomputed}.get(request.param)
+    if kind is not None:
         for name, module in list(sys.modules.items()):
             if name.startswith("tests.") and hasattr(module, "Batched"):
-                monkeypatch.setattr(module, "Batched", Watched)
+                monkeypatch.setattr(module, "Batched", kind)
     if request.param == "device":
         on_device(monkeypatch)
     yield

@@ -27,7 +27,8 @@ class Transformer(nn.Module):
 
     def forward(self, text: Tensor) -> Tensor:
         read = self.words(text) + self.places.weight[: text.shape[1]]
-        return self.out(self.layers(read, mask=self.later[: text.shape[1], : text.shape[1]])).transpose(1, 2)
+        later = self.later[: text.shape[1], : text.shape[1]]
+        return self.out(self.layers(read, mask=later, is_causal=True)).transpose(1, 2)
 
 
 def texts(samples: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ from thalweg.verdict.verdict import Interval
 
 from ..studies import PROGRAM
 
-HEAVY = {"torch", "sympy", "numba", "numpy", "pandas", "scipy", "sklearn", "plotly"}
+HEAVY = {"torch", "sympy", "numba", "numpy", "pandas", "scipy", "sklearn", "plotly", "matplotlib"}
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +80,21 @@ finally:
 """
 
 
-@pytest.mark.parametrize("words", ["--help", "--version", "compare --help", "loss --help"])
-def test_help_answers_at_once(words: str) -> None:
-    done = subprocess.run([sys.executable, "-c", HELP, *words.split()], capture_output=True, text=True)
+HELPS = f"""
+import sys
+from typer.testing import CliRunner
+from thalweg.cli.main import COMMANDS, NAMES, app
+for name in COMMANDS:
+    assert CliRunner().invoke(app, [NAMES.get(name, name), "--help"]).exit_code == 0
+print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "program", [[HELP, "--help"], [HELP, "--version"], [HELPS]], ids=["help", "version", "each command"]
+)
+def test_help_answers_at_once(program: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", *program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "[]\n")
 
 

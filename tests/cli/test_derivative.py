@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -65,14 +63,3 @@ def test_wrong_use_is_one_sentence(words: list[str], message: str) -> None:
     assert message in shown
     assert shown.startswith("thalweg: ")
     assert shown.count("\n") == 1
-
-
-def test_help_needs_no_sympy() -> None:
-    code = (
-        "import sys; from thalweg.cli.main import app; from typer.testing import CliRunner\n"
-        "assert CliRunner().invoke(app, ['derivative', '--help']).exit_code == 0\n"
-        "print({'torch', 'numpy', 'sympy', 'plotly'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
-    assert "Example: thalweg derivative" in run("derivative", "--help")

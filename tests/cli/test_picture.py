@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,14 +94,3 @@ def test_an_mp4_without_its_extra_is_refused_before_any_work(tmp_path: Path, mon
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     shown = run("picture", "entropy", "-o", str(tmp_path / "a.mp4"), status=2)
     assert "pip install 'thalweg[video]', or name a .gif" in shown
-
-
-def test_help_needs_no_torch() -> None:
-    code = (
-        "import sys; from thalweg.cli.main import app; from typer.testing import CliRunner\n"
-        "assert CliRunner().invoke(app, ['picture', '--help']).exit_code == 0\n"
-        "print({'torch', 'numpy', 'plotly', 'matplotlib'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
-    assert "Example: thalweg picture" in run("picture", "--help")

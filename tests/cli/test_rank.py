@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -88,13 +86,3 @@ def test_mistakes_are_one_sentence(trials: Path, tmp_path: Path) -> None:
         assert done.exit_code == status, done.output
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from typer.testing import CliRunner; from thalweg.cli.main import app; "
-        "shown = CliRunner().invoke(app, ['rank', '--help']).output; "
-        "print('Example: thalweg rank' in shown, {'torch', 'pandas', 'numpy', 'scipy'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "True set()\n"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -74,18 +72,6 @@ def test_wrong_use_is_one_sentence(words: list[str], message: str) -> None:
     assert message in shown
     assert shown.startswith("thalweg: ")
     assert shown.count("\n") == 1
-
-
-def test_help_needs_no_torch() -> None:
-    code = (
-        "import sys, time; from thalweg.cli.main import app; from typer.testing import CliRunner\n"
-        "for word in ('schedule', 'range'): assert CliRunner().invoke(app, [word, '--help']).exit_code == 0\n"
-        "print({'torch', 'numpy', 'plotly', 'matplotlib'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
-    for word in ("schedule", "range"):
-        assert f"Example: thalweg {word}" in run(word, "--help")
 
 
 def test_range(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", mostly_slow(COMMANDS, "show", "formulas"))
+@pytest.mark.parametrize("name", mostly_slow(COMMANDS, "show"))
 def test_lines_are_at_most_80_columns_wide(name: str, store: Path) -> None:
     command, wanted = COMMANDS[name]
     if name == "rank":

@@ -273,7 +273,7 @@ def test_batched_when_asked_refuses_what_cannot_be(spec: str, tmp_path: Path) ->
 
 
 def test_other_answers_are_refused() -> None:
-    with pytest.raises(PlanError, match="batched is 'maybe'; give 'compiled', 'stacked', 'alone', True"):
+    with pytest.raises(PlanError, match="batched is 'maybe'; give 'compiled', 'stacked', 'recomputed', 'alone', True"):
         compare("digits", batched="maybe")
 
 
@@ -302,6 +302,7 @@ def test_a_program_that_is_slow_or_wrong_is_not_used(
     same(study, plain, exact=False)
 
 
+@pytest.mark.slow
 def test_a_compiled_program_that_is_wrong_runs_stacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gradient(self: Compiled, *given: Any, **named: Any) -> Any:
         first, *rest = Batched.gradient(self, *given, **named)

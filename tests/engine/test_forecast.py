@@ -112,6 +112,7 @@ def test_a_forecast_is_a_line(foreseen: Forecast) -> None:
     ), foreseen.line
 
 
+@pytest.mark.slow
 def test_the_disk_that_is_foreseen_is_about_that_of_the_store(tmp_path: Path) -> None:
     wide = {**TINY, "rates": log_range(1e-3, 1, 40), "seeds": 5, "epochs": 15, "grow": 0, "refine": 0}
     taken = sum(file.stat().st_size for file in compare(**wide, store=tmp_path / "a.db").path.parent.iterdir())

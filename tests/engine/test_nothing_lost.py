@@ -270,7 +270,7 @@ def lengths(size: int) -> list[int]:
     return [0, 1, 15, 16, 99, 100, 101, 4095, 4096, 4097, *range(8192, size, size // 12), size - 4096, size - 1]
 
 
-@pytest.mark.parametrize("state", ["finished", "unfinished"])
+@pytest.mark.parametrize("state", mostly_slow(["finished", "unfinished"], "finished"))
 def test_a_store_that_was_cut_off(state: str, tiny: Study, unfinished: Path, tmp_path: Path) -> None:
     """At any length: refused in a sentence, untouched, and nothing is made beside it."""
     good = (tiny.path if state == "finished" else unfinished).read_bytes()

@@ -22,6 +22,8 @@ from thalweg.recipe.recipe import Recipe
 from thalweg.recipe.run import RecipeRun, _power, differences
 from thalweg.study.study import Study, compare, resume
 
+from ..cases import mostly_slow
+
 ASKED: dict[str, Any] = {
     "rates": [0.05],
     "schedules": ["cosine"],
@@ -73,7 +75,10 @@ def test_a_data_loader_is_run_as_it_is(tmp_path: Path) -> None:
     assert ran(study).largest < 1e-12
 
 
-@pytest.mark.parametrize("regularizer", ["dropout(0.2)", "early_stopping(1)", "swa", "mixup(0.2) + l2(1e-3)"])
+@pytest.mark.parametrize(
+    "regularizer",
+    mostly_slow(["dropout(0.2)", "early_stopping(1)", "swa", "mixup(0.2) + l2(1e-3)"], "dropout(0.2)", "swa"),
+)
 def test_regularizers_are_in_it(regularizer: str, tmp_path: Path) -> None:
     def deep() -> nn.Module:
         return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 2)).double()
@@ -106,9 +111,8 @@ def test_of_a_long_run_the_first_passes_are_repeated(tmp_path: Path, monkeypatch
 
 
 def test_what_a_script_cannot_write_is_said(tmp_path: Path) -> None:
-    @tw.formula()
-    def halved(g, *, lr=1e-3):
-        return tw.Update(-lr * g / 2)
+    def halved(params: Any, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(params, lr / 2)
 
     found = ran(studied(tmp_path, optimizers=[halved]))
     assert math.isnan(found.largest)

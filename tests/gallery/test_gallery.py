@@ -63,10 +63,15 @@ SLOW = {
     "race-from-a-saddle",
     "bagging-and-boosting",
 }
+SHARE = [pytest.mark.slow, pytest.mark.share(of=2)]
 
 
-@pytest.mark.share(of=2)
-@pytest.mark.parametrize("name", mostly_slow(names(), *(name for name in names() if name not in SLOW)))
+QUICK = [name for name in names() if name not in SLOW]
+
+
+@pytest.mark.parametrize(
+    "name", [*mostly_slow(QUICK, *QUICK[::3]), *(pytest.param(name, marks=SHARE) for name in names() if name in SLOW)]
+)
 def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> None:
     figure = drawn(name)["figure"]
     assert isinstance(figure, go.Figure)
@@ -216,6 +221,7 @@ def test_only_the_ramp_is_no_factor() -> None:
     assert (factors["ramp (a momentum)"][0], factors["constant"][0]) == (0.5, 1)
 
 
+@pytest.mark.slow
 def test_rules_come_equally_far_at_rates_of_their_own() -> None:
     study = drawn("rate-sensitivity")["study"]
     assert isinstance(study, tw.Study)

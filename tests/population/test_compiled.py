@@ -19,6 +19,8 @@ from thalweg.population.block import Block, Task
 from thalweg.population.compiled import Compiled
 from thalweg.population.member import Member
 
+from ..cases import mostly_slow
+
 INPUTS = torch.randn(50, 6, generator=torch.Generator().manual_seed(1))
 CLASSES = (INPUTS.sum(1) > 0).long()
 IDS = torch.randint(9, (50, 4), generator=torch.Generator().manual_seed(2))
@@ -64,7 +66,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
         assert np.array_equal(tensor.numpy(), other[name].numpy(), equal_nan=True), name
 
 
-@pytest.mark.parametrize("regularizer", [None, "ema(0.9) + decoupled_decay(0.01)", "mixup(0.4)"])
+@pytest.mark.parametrize("regularizer", mostly_slow([None, "ema(0.9) + decoupled_decay(0.01)", "mixup(0.4)"], None))
 def test_steps_are_the_same_in_one_call_and_one_at_a_time(regularizer: str | None) -> None:
     made = members(regularizer)[: 3 if regularizer and "decay" in regularizer else None]
     together, single = (trained(task_of(normed), made, pause) for pause in (60.0, 0.0))

@@ -24,6 +24,8 @@ from thalweg.population.groups import ParameterGroup, ParameterGroups
 from thalweg.population.member import Member
 from thalweg.population.one_by_one import OneByOne
 
+from ..cases import mostly_slow
+
 _draw = torch.Generator().manual_seed(0)
 X = torch.randn(96, 5, generator=_draw, dtype=torch.float64)
 Y = torch.randint(0, 3, (96,), generator=_draw)
@@ -138,7 +140,7 @@ def test_decoupled_decay_goes_by_the_rate_of_each_group(kind: type[Batched]) -> 
     assert found.tolist() == pytest.approx([plain(PLAIN["adamw"], lr, 0.5) for lr in RATES], rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", [Compiled, Batched])
+@pytest.mark.parametrize("kind", mostly_slow([Compiled, Batched], Compiled))
 def test_a_checkpoint_and_another_block_go_on_bit_for_bit(kind: type[Batched]) -> None:
     """States once per group, and plateaus that remember, among them."""
     rules = [

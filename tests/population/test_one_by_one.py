@@ -52,7 +52,6 @@ def test_the_same_as_batched(name: str) -> None:
             "cutmix(1.0)",
         ],
         "mixup(0.4)",
-        "label_smoothing(0.1) + early_stopping(1)",
     ),
 )
 def test_regularizers_are_the_same(name: str) -> None:

@@ -127,7 +127,7 @@ def test_every_kind_of_regularizer_acts_as_alone(regularizer: str) -> None:
     one_by_one(plain, regularizer)
 
 
-@pytest.mark.parametrize("model", [dropping, frozen])
+@pytest.mark.parametrize("model", mostly_slow([dropping, frozen], dropping))
 def test_one_by_one_they_are_the_same(model: Callable[[], nn.Module]) -> None:
     own = members("mixup(0.4)")
     batches = OwnBatches(INPUTS, CLASSES, BATCH, ROWS, [m.seed for m in own])

@@ -87,7 +87,7 @@ def whole_hessian(module: nn.Module) -> np.ndarray:
 
 
 @pytest.mark.parametrize("chunk", mostly_slow([1024, 7], 7))
-@pytest.mark.parametrize("model", [smooth, layered])
+@pytest.mark.parametrize("model", mostly_slow([smooth, layered], layered))
 def test_the_largest_eigenvalue_is_the_hessians(
     model: Callable[[], nn.Module], chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,7 +109,7 @@ def test_a_text_that_is_no_table_is_one_sentence(file: Path, spec: str, words: s
     ("given", "folds"),
     [
         ({"target": "kind", "ignore": ["price"]}, None),
-        ({"target": "price", "model": "mlp(width=8, layers=1)"}, None),
+        pytest.param({"target": "price", "model": "mlp(width=8, layers=1)"}, None, marks=pytest.mark.slow),
         pytest.param(
             {"target": "grade", "validation": "more.parquet", "test": "test.tsv", "ignore": ["kind"]},
             None,

@@ -51,7 +51,7 @@ def test_evaluation(name: str) -> None:
     compare(MODELS[name], evaluation, torch.float64)
 
 
-@pytest.mark.parametrize("name", ["batch norm", "conv", "lstm", "cross entropy, smooth"])
+@pytest.mark.parametrize("name", mostly_slow(["batch norm", "conv", "lstm", "cross entropy, smooth"], "batch norm"))
 def test_one_graph_serves_batches_of_every_size(name: str) -> None:
     case = MODELS[name]
     model = made(case, torch.float32)

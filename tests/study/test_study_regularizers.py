@@ -18,6 +18,8 @@ from thalweg.recipe.recipe import recipe
 from thalweg.store.file import Store
 from thalweg.study.study import Study, compare
 
+from ..cases import mostly_slow
+
 GIVEN = [
     None,
     "mixup(0.2) + l2(1e-3)",
@@ -63,7 +65,7 @@ def test_each_level_is_ranked_on_fresh_seeds(study: Study) -> None:
     assert "egularizer" in str(ranked)
 
 
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("label", mostly_slow(LABELS, LABELS[1], LABELS[-1]))
 def test_the_recipe_repeats_the_member(label: str, study: Study) -> None:
     setting = Setting("adam", 0.05, "constant", (("regularizer", label),))
     made = recipe(study.plan, study.problem, setting, 1)

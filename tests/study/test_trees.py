@@ -188,7 +188,7 @@ def study(problem: tw.Problem, store: Path, **asked: Any) -> tw.Study:
     return tw.compare(problem, store=store, progress=False, **asked)
 
 
-EVERYDAY = ("inputs by name", "weights", "no targets")
+EVERYDAY = ("inputs by name", "no targets")
 
 
 @pytest.mark.share(of=3)

@@ -50,7 +50,12 @@ def test_an_interval_is_not_narrower_than_that_of_either_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "scatter"), [((5, 5), (0.1, 0.1)), ((3, 12), (0.3, 0.05)), ((3, 4, 5, 8), (0.1, 0.2, 0.1, 0.05))]
+    ("counts", "scatter"),
+    [
+        pytest.param((5, 5), (0.1, 0.1), marks=pytest.mark.slow),
+        ((3, 12), (0.3, 0.05)),
+        pytest.param((3, 4, 5, 8), (0.1, 0.2, 0.1, 0.05), marks=pytest.mark.slow),
+    ],
 )
 def test_candidates_that_are_alike_are_seldom_told_apart(counts: tuple[int, ...], scatter: tuple[float, ...]) -> None:
     """In at most 5% of 1,000 tables; taken for pairs, sorted repeats would be told apart far more often."""

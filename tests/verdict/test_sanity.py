@@ -69,6 +69,12 @@ def signs(given: dict[str, Any], folder: Path) -> tuple[tw.Study, list[str]]:
 @pytest.mark.parametrize("sign", HAS)
 def test_each_sign_is_said_where_it_is(sign: str, tmp_path: Path) -> None:
     given, words = HAS[sign]
+    _, said = signs(given, tmp_path)
+    assert len([line for line in said if re.search(words, line)]) == 1
+
+
+def test_a_sign_is_on_the_page_in_a_terminal_and_in_json(tmp_path: Path) -> None:
+    given, words = HAS["few"]
     study, said = signs(given, tmp_path)
     (one,) = [line for line in said if re.search(words, line)]
     page = study.report(tmp_path / "report.html").read_text()

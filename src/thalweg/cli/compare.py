@@ -109,7 +109,8 @@ def compare(
     test: Test = None,
     raw: Raw = False,
     batched: Annotated[
-        str, typer.Option(help="How members are trained: compiled, stacked or alone; auto: what suits the model.")
+        str,
+        typer.Option(help="How members are trained: compiled, stacked, recomputed or alone; auto: as suits the model."),
     ] = "auto",
     device: Device = "auto",
     precision: Precision = "float32",

@@ -2,9 +2,10 @@
 
 Compiled, one after another (`population/compiled.py`): where every operation of the model has a rule, the numbers are
 those of a plain loop, and it is no slower. Else stacked, as one batched program (`population/batched.py`), at the size
-that blocks will have. Else one by one in plain PyTorch (`population/one_by_one.py`), each block in a process of its
-own (`processes.py`): where a batched program cannot be built or run, gives other numbers than the loop, or takes more
-time for a member's step than it does, by so much that processes pay. Members learn the same in each way, to float
+that blocks will have; where memory holds few members of it, and more if their activations are computed twice, they are
+(`population/recomputed.py`). Else one by one in plain PyTorch (`population/one_by_one.py`), each block in a process of
+its own (`processes.py`): where a batched program cannot be built or run, gives other numbers than the loop, or takes
+more time for a member's step than it does, by so much that processes pay. Members learn the same in each way, to float
 rounding. What was decided, and why, is kept in the store: a study that is resumed goes on as it began.
 """
 
@@ -19,13 +20,16 @@ from torch import Tensor
 
 from ..errors import PlanError, TrainingError, first_line
 from ..plan.factors import Setting
+from ..population.batched import Extra, Groups
 from ..population.block import EVALUATION_BATCH, Block
 from ..population.compiled import Compiled
 from ..population.place import GPU
+from ..population.recomputed import Recomputed
+from ..population.sizing import fitting
 from ..programs.native import single_threaded
 from ..samples import Samples
 from .memory import out_of_memory
-from .programs import ALONE, COMPILED, FEW, KINDS, STACKED, Programs, Way
+from .programs import ALONE, COMPILED, FEW, KINDS, RECOMPUTED, STACKED, Programs, Way
 
 AUTO = "auto"
 STEPS = 3  # that are timed; the fastest counts
@@ -40,7 +44,7 @@ def check_batched(batched: Any) -> None:
     """Refuse anything but "auto", "compiled", "stacked", "alone", True and False."""
     if batched not in (AUTO, *KINDS, True, False):
         raise PlanError(
-            f"batched is {batched!r}; give {', '.join(map(repr, KINDS))}, True for either of the first two, or "
+            f"batched is {batched!r}; give {', '.join(map(repr, KINDS))}, True for any of the first three, or "
             f"{AUTO!r} for what suits the model."
         )
 
@@ -82,9 +86,49 @@ class _Trial:
 
     def best(self, batched: Any) -> Way:
         way = self._best(batched)
+        if way.name == STACKED and batched != STACKED:
+            way = self.unless_few(way)
+        if way.name == RECOMPUTED:
+            _, twice = self.counted()
+            return way._replace(size=self.size(RECOMPUTED) or twice)
         return way._replace(size=self.size()) if way.name == STACKED else way
 
-    def size(self) -> int:
+    def unless_few(self, way: Way) -> Way:
+        """With activations computed twice, where few members fit into memory otherwise, and more do then."""
+        programs, wanted = self.programs, min(FEW, len(self.settings))
+        most = programs.most(self.settings[0], max(map(programs.plan.states_of, self.settings)))
+        if 1 < most >= wanted:
+            return way
+        try:
+            each = self.counted()
+        except PlanError:
+            return way
+        few, more = (min(len(self.settings), fitting(size, programs.room())) for size in each)
+        return way if more <= few else Way(RECOMPUTED, f"{more} members fit into memory at once, and {few} otherwise")
+
+    def counted(self) -> tuple[int, int]:
+        """Bytes of a member at work, if its activations are stored and if they are computed twice.
+
+        Raises:
+            PlanError: its step cannot be traced.
+        """
+        plan = self.programs.plan
+        task = self.programs.task(self.members[0], self.fold, RECOMPUTED)
+        largest = sorted(self.members, key=plan.states_of)[-COMPARED:]
+        block, batched = Block(task, [plan.member(s, 0) for s in largest], plan.epochs), task.batched
+        assert isinstance(batched, Recomputed)
+        _, groups, extra = _first_step(block)
+        batched.program(groups, extra)
+        if batched.taken is None:
+            raise PlanError(
+                f"{self.name} cannot be trained with activations computed twice, because {batched.notes[-1]} Give "
+                "batched='auto' to train it in another way."
+            )
+        held = sum(t.nbytes for t in block.tensors().values()) // len(largest)
+        stored, twice = batched.taken
+        return held + stored, held + twice
+
+    def size(self, way: str = STACKED) -> int:
         """Bytes that a member takes on a GPU, and each further one; 0 elsewhere, or where not even a few fit."""
         device = self.programs.place.device
         if device.type != GPU:
@@ -94,7 +138,7 @@ class _Trial:
             torch.cuda.reset_peak_memory_stats(device)
             before = torch.cuda.memory_allocated(device)
             try:
-                self._measured(STACKED, members, 1)
+                self._measured(way, members, 1)
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -106,6 +150,8 @@ class _Trial:
     def _best(self, batched: Any) -> Way:
         if batched in (False, ALONE):
             return Way(ALONE, ASKED, self.measured(ALONE, 1, 1)[1])
+        if batched == RECOMPUTED:
+            return Way(RECOMPUTED, ASKED)
         place = self.programs.place
         if not place.compiles and batched != COMPILED:
             return Way(STACKED) if batched in (True, STACKED) else self.stacked_or_alone(None)
@@ -178,13 +224,10 @@ class _Trial:
 def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:
     """The first members' gradients and losses of the first step, and the time of the fastest of a few such steps."""
     batched, task = block.task.batched, block.task
-    batch = inputs, targets = next(iter(task.batches.epoch(block.seed, 0))).to(block.device)
-    for part in block.regularized.parts:
-        part.fits(batched.loss, batch)
-    extra = block.regularized.extra(block.seeds, 0, inputs, block.per_member)
+    batch, _, extra = _first_step(block)
 
     def step() -> tuple[Tensor, ...]:
-        results = batched.gradient(block.weights, inputs, targets, block.fixed, block.moving, extra)
+        results = batched.gradient(block.weights, *batch, block.fixed, block.moving, extra)
         batched.place.wait()
         return results
 
@@ -192,6 +235,14 @@ def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:
     if task.validation is not None:
         block.evaluate(*Samples(*task.validation).take(slice(EVALUATION_BATCH)))
     return first, min(timeit.repeat(step, repeat=count, number=1))
+
+
+def _first_step(block: Block) -> tuple[Samples, Groups, Extra]:
+    """A batch, and what a program is given for it."""
+    batch = next(iter(block.task.batches.epoch(block.seed, 0))).to(block.device)
+    for part in block.regularized.parts:
+        part.fits(block.task.batched.loss, batch)
+    return batch, *block.given(0, *batch)
 
 
 def _alike(together: Sequence[Tensor], alone: Sequence[Tensor]) -> bool:

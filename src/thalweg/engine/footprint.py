@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch.utils.data import DataLoader
@@ -20,7 +20,7 @@ from ..population.compiled import Compiled
 from ..population.memory import free_memory, shown
 from ..regularizers.stopping import EarlyStopping
 from .block_run import STEPS_SECONDS
-from .programs import Programs, dtype_of
+from .programs import RECOMPUTED, Programs, dtype_of
 
 GRADIENTS = 3  # times a layer's outputs that a step of plain PyTorch takes: forward, gradient, and in between
 
@@ -74,15 +74,19 @@ def footprint(
     batch, samples = _batch(programs, settings[0])
     compiled = _compiled(task) is not None
     steps = min(task.batches.steps, at_once(STEPS_SECONDS, step_seconds)) if compiled else 1
-    return Footprint(
+    block = Footprint(
         weights=members * weights,
         states=states,
         further=members * moving + copies,
         gradients=weights * (1 if compiled else members),
-        results=_results(programs, settings, samples),
+        results=0,
         batches=steps * batch,
         fresh=2 * (weights + moving),
     )
+    if (way := programs.way(settings[0])).name == RECOMPUTED:
+        held = block.weights + block.states + block.further + block.gradients
+        return replace(block, results=max(0, members * way.size - held))
+    return replace(block, results=_results(programs, settings, samples))
 
 
 Cut = tuple[int, Sequence[Setting], int | None]  # a block as `Programs.blocks` has it

@@ -28,6 +28,7 @@ from ..population.member import Member
 from ..population.memory import free_memory
 from ..population.one_by_one import OneByOne
 from ..population.place import CPU, Place, check_device, devices
+from ..population.recomputed import Recomputed
 from ..population.sizing import MEMORY, Memory, block_size
 from ..problem.prepare import Prepared
 from ..samples import Samples
@@ -37,18 +38,19 @@ Program = tuple[Any, ...]
 FEW = 8  # members in a block whose members are trained one by one, so that each process has several blocks
 
 
-COMPILED, STACKED, ALONE = map(mark, ("compiled", "stacked", "alone"))
-KINDS: dict[str, type[Batched]] = {COMPILED: Compiled, STACKED: Batched, ALONE: OneByOne}
+COMPILED, STACKED, RECOMPUTED, ALONE = map(mark, ("compiled", "stacked", "recomputed", "alone"))
+KINDS: dict[str, type[Batched]] = {COMPILED: Compiled, STACKED: Batched, RECOMPUTED: Recomputed, ALONE: OneByOne}
 
 
 class Way(NamedTuple):
     """How members of a program are trained.
 
     Attributes:
-        name: compiled, one after the other; stacked, as one batched program; or alone, in plain PyTorch.
+        name: compiled, one after the other; stacked, as one batched program; recomputed, as one that computes most
+            activations twice; or alone, in plain PyTorch.
         why: it is not the first of these; None where it is, or as was asked.
         seconds: that a step of one member takes; 0 where members are not alone.
-        size: bytes of a member on a GPU, as measured; 0 elsewhere.
+        size: bytes of a member, as measured on a GPU, or as counted where activations are computed twice; 0 elsewhere.
     """
 
     name: str
@@ -242,8 +244,9 @@ class Programs:
     @property
     def notes(self) -> list[str]:
         """What stacked programs say of how they run, e.g. untraced, and all of metrics that fail; each once."""
-        stacked = {program[1:3] for program, way in self._ways.items() if way.name == STACKED}
-        batched = [one for (*of, way), one in self._batched.items() if tuple(of) in stacked and way == STACKED]
+        together = [(program, way.name) for program, way in self._ways.items() if way.name in (STACKED, RECOMPUTED)]
+        stacked = {(*program[1:3], way) for program, way in together}
+        batched = [one for key, one in self._batched.items() if key in stacked]
         failures = [sentence for program in self._batched.values() for sentence in program.failures]
         return [*dict.fromkeys([*(sentence for program in batched for sentence in program.notes), *failures])]
 
@@ -331,22 +334,27 @@ class Programs:
         states = max(map(plan.states_of, settings))
         blocks: list[list[Setting]] = []
         for group in sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0])):
-            problem = self.prepared(group[0])
-            outputs = problem.activations(self.structure(group[0]))
-            size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs), self.room(group[0]))
+            size = self.most(group[0], states)
             size = min(size, self._limits.get(self.of(group[0]), size), FEW if self.alone(group[0]) else size)
             fewest = 1 if isinstance(self.problem.train, DataLoader) else self.at_once // (len(repeats) * len(groups))
             cuts = cut([plan.member(s, 0) for s in group], size, fewest)
             blocks += [[group[k] for k in places] for places in cuts]
         return [(seed, block, fold) for seed, fold in repeats for block in blocks]
 
-    def room(self, setting: Setting) -> Memory | None:
-        """What a block has on a GPU, or of the batches of a DataLoader, which are loaded once for all of its members;
-        None else on a CPU, whose cache matters."""
+    def most(self, setting: Setting, states: int) -> int:
+        """Members of a block whose optimizers keep so many states per weight."""
+        problem = self.prepared(setting)
+        outputs = problem.activations(self.structure(setting))
+        memory = Memory(self.room(), self.way(setting).size)
+        return block_size(problem.weights, states, int(self.samples(setting) * outputs), memory)
+
+    def room(self) -> int | None:
+        """Bytes that a block has on a GPU, or of the batches of a DataLoader, which are loaded once for all of its
+        members; None else on a CPU, whose cache matters."""
         device = self.place.device
         if device.type != CPU:
-            return Memory(free_memory(device) or 0, self.way(setting).size)
-        return Memory((free_memory() or MEMORY) // 2) if isinstance(self.problem.train, DataLoader) else None
+            return free_memory(device) or 0
+        return (free_memory() or MEMORY) // 2 if isinstance(self.problem.train, DataLoader) else None
 
 
 def cut(members: Sequence[Member], size: int, fewest: int = 1) -> list[list[int]]:

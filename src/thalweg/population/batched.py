@@ -114,6 +114,7 @@ class Batched:
 
     several = False  # whether a block's members are taken through several steps before the host looks at them
     replays = True  # whether a step can be captured as one graph of operations
+    spares_memory = False  # at the cost of time
 
     def __init__(
         self,
@@ -341,14 +342,20 @@ class Batched:
                 return flat(*tensors)
 
         with self._mode(extra):
-            self._try(flat, example, extra is not None)
             try:  # Tracing is an optimisation: what it cannot follow runs untraced.
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    return _Graph(make_fx(flat)(*example), draws)
+                return _Graph(self._traced(flat, example, extra is not None), draws)
             except UNTRACEABLE as error:
                 self._note(f"{type(self.model).__name__} runs untraced, which is slower: {first_line(error)}.")
         return _Graph(untraced, draws)
+
+    def _traced(
+        self, flat: Callable[..., Tensors], example: Sequence[Tensor], training: bool
+    ) -> Callable[..., Tensors]:
+        """The call as a flat graph of operations."""
+        self._try(flat, example, training)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make_fx(flat)(*example)
 
     def _try(self, call: Callable[..., object], tensors: Sequence[Tensor], training: bool) -> None:
         """Call it once; what a population cannot do becomes a sentence."""

@@ -308,7 +308,7 @@ class Block:
         means = list(batched.inside.values())
         sums, shares = np.zeros((1 + len(means), len(self.members))), np.zeros((1 + len(means), 1))
         outputs: list[Tree] = []
-        for chunk in samples.split(EVALUATION_BATCH):
+        for chunk in samples.split(self._evaluated_at_once):
             each = batched.evaluate(weights, *chunk, self.fixed, moving, self.per_member)
             values = torch.stack([v.double() for v in each[: 1 + len(means)]]).cpu().numpy()
             outputs += [batched.outputs(tuple(t.cpu() for t in each[1 + len(means) :]))] if batched.outside else []
@@ -320,6 +320,12 @@ class Block:
             shares += share
         joined = pytree.tree_map(lambda *t: torch.cat(t, dim=1), *outputs) if outputs else None
         return sums, shares, joined
+
+    @property
+    def _evaluated_at_once(self) -> int:
+        """Samples; no more than are trained on at once where memory is short, so that evaluations take less of it."""
+        trained = getattr(self.task.batches, "batch_size", EVALUATION_BATCH)  # which a loader need not have
+        return min(EVALUATION_BATCH, trained) if self.task.batched.spares_memory else EVALUATION_BATCH
 
     def state(self) -> dict[str, Tensor]:
         """name → (members, *shape) of every parameter and buffer of the model, as they are evaluated."""

@@ -16,18 +16,21 @@ SHARE = 0.8  # of a GPU's free memory
 
 
 class Memory(NamedTuple):
-    """What a block has on a GPU.
+    """What a block has.
 
     Attributes:
-        free: bytes.
+        free: bytes; None for a CPU, whose cache matters.
         member: bytes that a member takes, as measured; 0 where that is not known.
     """
 
-    free: int
+    free: int | None
     member: int = 0
 
 
-def block_size(weights: int, states: int, activations: int, memory: Memory | None = None, element: int = 4) -> int:
+ON_CPU = Memory(None)
+
+
+def block_size(weights: int, states: int, activations: int, memory: Memory = ON_CPU, element: int = 4) -> int:
     """How many members fit into one block: as many as keep all that a step touches in cache; on a GPU in its memory.
 
     At least eight, so that a batched program is worth it, unless they would take more than a gigabyte, as a
@@ -38,15 +41,19 @@ def block_size(weights: int, states: int, activations: int, memory: Memory | Non
         states: values the optimizer keeps per weight.
         activations: outputs of one member's layers for one batch; each is met about three times, on the
             way forward, as a gradient, and in between.
-        memory: of a GPU; None for a CPU.
+        memory: there is, and what a member takes of it.
 
     >>> block_size(weights=5_000, states=2, activations=4_000), block_size(10**7, 2, 10**6, Memory(80 * 2**30))
     (196, 399)
     """
-    each = (weights * (2 + states) + 3 * activations) * element
-    if memory is not None:
-        return max(1, int(SHARE * memory.free / (memory.member or each)))
-    return max(1, min(max(8, int(CACHE / each)), int(MEMORY / each)))
+    return max(1, fitting(memory.member or (weights * (2 + states) + 3 * activations) * element, memory.free))
+
+
+def fitting(member: int, free: int | None) -> int:
+    """How many members that take so many bytes are one block; 0 if not even one fits."""
+    if free is not None:
+        return int(SHARE * free / member)
+    return min(max(8, int(CACHE / member)), int(MEMORY / member))
 
 
 def activations_of(model: nn.Module, samples: Samples, loss: Loss) -> float:

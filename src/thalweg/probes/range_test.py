@@ -231,7 +231,7 @@ def range_test(
         torch.manual_seed(0)
         structure = ready.model()
     sizes = ready.activations(structure) * batch_size
-    memory = None if place.device.type == CPU else Memory(free_memory(place.device) or 0)
+    memory = Memory(None if place.device.type == CPU else free_memory(place.device) or 0)
     size = block_size(ready.weights, len(rule.states), int(sizes), memory)
     with place.at_work():
         return _tested(ready, rule, grid, seeds, _task(ready, structure, place, steps, batch_size), size)

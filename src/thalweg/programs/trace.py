@@ -11,8 +11,9 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, fx
@@ -106,19 +107,40 @@ def _traced(call: Call, arguments: Sequence[Tensor], kept: Container[Any]) -> fx
     decompositions = {op: rule for op, rule in _table().items() if op not in kept}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # With one mode for what the tracer notes of each result; else it makes a new one for each.
-        noting = tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True)))
-        with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH), noting:
+        with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH), noting():
             try:
                 # What replays a model's draws does not survive functionalization: that comes after.
                 module = make_fx(call, decomposition_table=decompositions)(*arguments)
-                for _ in range(ROUNDS):
-                    if not any(_in_place(node) for node in module.graph.nodes):
-                        break
-                    module = make_fx(functionalize(module), decomposition_table=decompositions)(*arguments)
+                module = out_of_place(module, arguments, decompositions)
             except Exception as error:
                 raise Uncovered(f"the step cannot be traced: {_reason(error)}") from error
     module.graph.eliminate_dead_code()
+    return module
+
+
+def noting() -> AbstractContextManager[Any]:
+    """Inside, one mode for what the tracer notes of each result; else it makes a new one for each.
+
+    With tracing mode "fake" it follows all tensors, those that the model has as plain attributes too.
+    """
+    return tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True, allow_non_fake_inputs=True)))
+
+
+def out_of_place(
+    module: fx.GraphModule,
+    arguments: Sequence[Tensor],
+    decompositions: Any = None,
+    mode: Literal["real", "fake"] = "real",
+) -> fx.GraphModule:
+    """The same without operations in place, as far as a few rounds take them out.
+
+    Args:
+        mode: "fake" traces without computing.
+    """
+    for _ in range(ROUNDS):
+        if not any(in_place(node) for node in module.graph.nodes):
+            break
+        module = make_fx(functionalize(module), decompositions, tracing_mode=mode)(*arguments)
     return module
 
 
@@ -128,7 +150,8 @@ def _reason(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _in_place(node: fx.Node) -> bool:
+def in_place(node: fx.Node) -> bool:
+    """Whether the operation changes what it is given."""
     schema = getattr(node.target, "_schema", None)
     return schema is not None and schema.is_mutable
 

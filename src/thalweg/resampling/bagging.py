@@ -31,7 +31,7 @@ from ..plan.plan import plan, with_models
 from ..population.batches import OwnBatches
 from ..population.block import EVALUATION_BATCH, Block, Task
 from ..population.place import AUTO, CPU, FLOAT32
-from ..population.sizing import block_size
+from ..population.sizing import Memory, block_size
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
@@ -225,7 +225,7 @@ def _blocks(programs: Programs, runs: Sequence[tuple[Setting, int]], samples: in
         with torch.random.fork_rng(devices=[]):
             outputs = problem.activations(programs.structure(first))
         batch = samples_per_step(plan.level(first, "batch_size"), samples)
-        size = block_size(problem.weights, states, int(batch * (outputs + inputs)), programs.room(first))
+        size = block_size(problem.weights, states, int(batch * (outputs + inputs)), Memory(programs.room()))
         cuts = cut([plan.member(*runs[p]) for p in places], size, programs.at_once // len(groups))
         blocks += [[places[k] for k in one] for one in cuts]
     return blocks

@@ -249,14 +249,15 @@ REASON = Plain(
     "[why, seconds]",
     lambda value: isinstance(value, list) and len(value) == 2 and TEXT.fits(value[0]) and SECONDS.fits(value[1]),
 )
+WAYS = ("compiled", "stacked", "recomputed", "alone")
 WAY = Plain(
-    "[compiled, stacked or alone, why, seconds, bytes]",
+    "[compiled, stacked, recomputed or alone, why, seconds, bytes]",
     lambda value: (
         isinstance(value, list)
         and len(value) in (3, 4)
-        and value[0] in ("compiled", "stacked", "alone")
+        and value[0] in WAYS
         and (NONE.fits(value[1]) if value[0] == "compiled" else TEXT.fits(value[1]) or NONE.fits(value[1]))
-        and (value[0] != "alone" or TEXT.fits(value[1]))
+        and (value[0] not in ("recomputed", "alone") or TEXT.fits(value[1]))
         and SECONDS.fits(value[2])
         and all(map(COUNT.fits, value[3:]))
     ),
@@ -366,10 +367,7 @@ SHAPES = {
         {**dict.fromkeys(("seconds_per_step", "update_seconds?"), Named(SECONDS)), "programs?": [_PROGRAM]},
     ),
     "batching": {
-        "asked?": (
-            Plain("'auto', 'compiled' or 'stacked'", lambda value: value in ("auto", "compiled", "stacked")),
-            YES_NO,
-        ),
+        "asked?": (Plain("'auto' or one of the ways", lambda value: value in ("auto", *WAYS)), YES_NO),
         "reasons?": [(NONE, REASON)],
         "ways?": [WAY],
         "notes?": [TEXT],

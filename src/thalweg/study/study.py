@@ -320,8 +320,9 @@ def compare(
             rates never grow.
         batched: how members are trained, with the same results to float rounding. "auto" tries it out on a few steps:
             compiled, one member after another, where each operation of the model has a rule; else stacked, as one
-            batched program; else one by one in plain PyTorch, in processes of their own. "compiled", "stacked" and
-            "alone" force a way; True allows the first two, and False is "alone". See `thalweg.engine.batching`.
+            batched program, which computes most activations twice where more members fit so; else one by one in plain
+            PyTorch, in processes of their own. "compiled", "stacked", "recomputed" and "alone" force a way; True allows
+            the first three, and False is "alone". See `thalweg.engine.batching`.
         by_metric: by what settings are chosen and ranked, on the validation part: "loss", or one of the problem's
             metrics; one whose direction is not known says it, ``"f1:max"`` where higher is better, else ``"f1:min"``.
         judge: by which epochs: "last"; "best", each run's own, chosen on the validation part, as with early stopping;

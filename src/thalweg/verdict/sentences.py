@@ -484,7 +484,9 @@ def trained_as(batching: Mapping[str, Any]) -> list[str]:
     alone = [one[0] for one in batching.get("reasons", ()) if one]
     alone += [why for name, why, *_ in batching.get("ways", ()) if name == "alone"]
     stacked = [why for name, why, *_ in batching.get("ways", ()) if name == "stacked" and why]
+    twice = [why for name, why, *_ in batching.get("ways", ()) if name == "recomputed"]
     said = [say("Members were trained one by one, {why}.", why=why) for why in dict.fromkeys(alone)]
+    said += [say("Members were trained stacked, with activations computed twice: {why}.", why=why) for why in twice]
     said += [
         say("Members were trained stacked, not compiled: {why}.", why=why.rstrip(".")) for why in dict.fromkeys(stacked)
     ]
