@@ -19,9 +19,10 @@ import thalweg
 ROOT = Path(thalweg.__file__).parent
 # From the ground up: a room's files import from their own room and from those before it.
 _ROOMS = """
-    aliases errors language unknown typeset files version numbers arguments calls samples pictures calculus convolution
-    formulas kernels optim schedules losses regularizers programs population landscapes problem plan store verdict recipe
-    results engine callbacks resampling probes report ranking study suites sizes __init__ gallery studio cli
+    aliases errors language unknown typeset files version numbers arguments calls samples pictures calculus
+    convolution formulas kernels optim schedules losses regularizers programs population landscapes problem plan store
+    verdict recipe results engine callbacks resampling probes report ranking study suites sizes __init__ gallery
+    studio cli
 """
 ROOMS = tuple(_ROOMS.split())
 LARGEST = 0.12  # share of a room in all lines
