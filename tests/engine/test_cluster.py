@@ -315,7 +315,7 @@ def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(
     kills = Settled(
         file,
         _5=lambda: os.kill(int(file.read_text().split("\n")[-2].split()[0]), signal.SIGKILL),  # who trained last
-        _12=lambda: nodes.remove_node(nodes.list_all_nodes[-1], allow_graceful=False),
+        _12=lambda: nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False),
     )
     assert same(tw.compare(logged(file), store=tmp_path / "a.db", cluster=workers, callbacks=[kills], **FEW), alone)
     assert kills.passes >= 12
@@ -323,6 +323,26 @@ def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(
     assert len(trained) == 4 * len(alone.table())
     assert 0 not in kills.settled.values()
     assert {epoch: trained[epoch] for epoch in kills.settled} == kills.settled
+
+
+@pytest.mark.slow
+def test_a_node_that_joins_later_trains_as_well(
+    nodes: Any, alone: tw.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thalweg.engine.cluster.WATCH", 0.2)
+    file, before = tmp_path / "log", len(nodes.list_all_nodes())
+    added: list[Any] = []
+    with closing(Cluster(nodes.address)) as joined:
+        joins = After(
+            _2=lambda: added.append(nodes.add_node(**NODE)),
+            _6=lambda: [time.sleep(0.1) for _ in range(600) if joined._free.empty()],  # until its worker has begun
+        )
+        study = tw.compare(logged(file), store=tmp_path / "a.db", cluster=joined, callbacks=[joins], **FEW)
+        assert joined.count == joined.nodes == before + 1
+    assert same(study, alone)
+    assert set(epochs_trained(file).values()) == {1}  # none twice
+    assert len({line.split()[0] for line in file.read_text().splitlines()}) == before + 1  # processes
+    nodes.remove_node(*added)
 
 
 def dies(run: tw.Run) -> None:

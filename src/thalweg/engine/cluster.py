@@ -2,7 +2,8 @@
 
 The problem, its code and its data, lies in the object store of every node once; jobs go out, and events come back as a
 stream. Here they go into the ledger, so this process alone knows the study's store. A worker that is gone has told what
-it told: its block goes on from the checkpoint in the store, on another. Workers of a process that ends end with it.
+it told: its block goes on from the checkpoint in the store, on another. Nodes that join later have workers too. Workers
+of a process that ends end with it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ LOSSES = 3  # workers in a row that a block may lose without having come any fur
 PATIENCE = 5.0  # seconds for an address to answer
 PAUSE = 0.1  # seconds between two messages of a worker, at least
 RATE = 500  # messages per second of all workers, at most; Ray takes half a millisecond of this process for each
+WATCH = 5.0  # seconds after which new nodes are looked for
 UNREAD = 4  # messages of a worker on their way, before it waits
 
 
@@ -66,8 +68,9 @@ class Cluster:
         self._free: asyncio.Queue[Any] = asyncio.Queue()
         self._thread = threading.Thread(target=self._loop.run_forever, name="thalweg-cluster", daemon=True)
         self._thread.start()
+        self._checked: set[str] = set()
         try:
-            _check_versions(self._ray)
+            self._start(self._check_versions()).result()
         except BaseException:
             self.close()
             raise
@@ -78,11 +81,9 @@ class Cluster:
         Raises:
             WorkError: there is none.
         """
-        kind = "CPU" if device == CPU else "GPU"
-        each = [int(node["Resources"].get(kind, 0)) for node in _nodes(self._ray)]
-        self.count, self._device = sum(each), device if device == CPU else f"{device.partition(':')[0]}:0"
-        self.nodes = sum(map(bool, each))
-        if not self.count:
+        self._device = device if device == CPU else f"{device.partition(':')[0]}:0"
+        if not self._counted():
+            kind = "CPU" if device == CPU else "GPU"
             raise WorkError(
                 f"no node of the cluster has a {kind}; start one that has (ray start --num-{kind.lower()}s=1), or give "
                 "another device."
@@ -100,19 +101,32 @@ class Cluster:
             content = whole_problem(programs)
             _check_size(self._ray, len(content))
             self._problem, self._sent = self._ray.put(content), programs.problem
-        self._plan, self._at_once = self._ray.put(whole_plan(programs)), programs.at_once
+        self._plan, self._programs = self._ray.put(whole_plan(programs)), programs
+        programs.workers = self.count
         if not self._begun:
             self._begun = True
             kind = self._ray.remote(num_cpus=1, num_gpus=int(self._device != CPU), max_concurrency=2)
             self._kind = kind(Worker)
             for _ in range(self.count):
                 self._start(self._hire())
+            self._start(self._watch())
 
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
         self._run += 1
         self._losses.clear()
         stop.share(SimpleNamespace(set=partial(self._loop.call_soon_threadsafe, self._stop, self._run)))
-        yield from relay(jobs, lambda job: self._start(self._train(job)), self._events, self._at_once, stop)
+        yield from relay(jobs, lambda job: self._start(self._train(job)), self._events, self._room, stop)
+
+    def _room(self) -> int:
+        """For so many jobs at once."""
+        return self._programs.at_once
+
+    def _counted(self) -> int:
+        """How many workers there may be; the nodes that have them are counted too."""
+        kind = "CPU" if self._device == CPU else "GPU"
+        each = [int(node["Resources"].get(kind, 0)) for node in _nodes(self._ray)]
+        self.count, self.nodes = sum(each), sum(map(bool, each))
+        return self.count
 
     def close(self) -> None:
         """End the workers, and leave the cluster."""
@@ -127,6 +141,41 @@ class Cluster:
 
     def _start(self, what: Coroutine[Any, Any, None]) -> Future[None]:
         return asyncio.run_coroutine_threadsafe(what, self._loop)
+
+    async def _watch(self) -> None:
+        """Workers for nodes that join, and jobs for them."""
+        while True:
+            await asyncio.sleep(WATCH)
+            if (more := self._counted() - len(self._workers)) <= 0:
+                continue
+            try:
+                await self._check_versions()
+            except self._ray.exceptions.RayError:
+                continue  # a node is gone again
+            except WorkError as error:  # Ray may begin any worker there
+                self._free.put_nowait(error)
+                return
+            for _ in range(more):
+                self._start(self._hire())
+            self._programs.workers = self.count
+            self._events.put((-1, Ended(), int))  # so that jobs are handed out again
+
+    async def _check_versions(self) -> None:
+        """Refuse nodes with other versions, whose results would be others."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here, nodes = _look()(), [node for node in _nodes(self._ray) if node["NodeID"] not in self._checked]
+        places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        look = self._ray.remote(_look())
+        found = [look.options(num_cpus=0, scheduling_strategy=place).remote() for place in places]
+        for node, versions in zip(nodes, found, strict=True):
+            for name, version in (await versions).items():
+                if version != here[name]:
+                    raise WorkError(
+                        f"node {node['NodeManagerAddress']} of the cluster has {name} {version}, and this machine "
+                        f"({platform.node()}) {here[name]}; install the same on all, because results would differ."
+                    )
+            self._checked.add(node["NodeID"])
 
     async def _hire(self) -> None:
         """A worker, as soon as there is room for it; or why there cannot be one."""
@@ -285,22 +334,6 @@ def _look() -> Callable[[], dict[str, str]]:
         return found
 
     return look
-
-
-def _check_versions(ray: Any) -> None:
-    """Refuse nodes with other versions, whose results would be others."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    here, nodes = _look()(), _nodes(ray)
-    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-    found = ray.get([ray.remote(_look()).options(num_cpus=0, scheduling_strategy=place).remote() for place in places])
-    for node, there in zip(nodes, found, strict=True):
-        for name, version in there.items():
-            if version != here[name]:
-                raise WorkError(
-                    f"node {node['NodeManagerAddress']} of the cluster has {name} {version}, and this machine "
-                    f"({platform.node()}) {here[name]}; install the same on all, because results would differ."
-                )
 
 
 def _check_size(ray: Any, size: int) -> None:

@@ -56,7 +56,7 @@ class Processes:
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
         self._stopping.clear()
         stop.share(self._stopping)
-        yield from relay(jobs, self._submit, self._events, self.count, stop, _explain)
+        yield from relay(jobs, self._submit, self._events, lambda: self.count, stop, _explain)
 
     def _submit(self, job: Job) -> Future[None]:
         try:

@@ -19,7 +19,7 @@ def relay(
     jobs: Callable[[], Job | None],
     submit: Callable[[Job], Future[None]],
     events: Events,
-    workers: int,
+    workers: Callable[[], int],
     stop: StopFlag,
     explain: Callable[[BaseException], Failed] = Failed,
 ) -> Generator[tuple[Job, Event], None, None]:
@@ -29,6 +29,7 @@ def relay(
     off, they are waited for, and their last words are lost.
 
     Args:
+        workers: how many jobs may be at work, which may change.
         submit: starts a job; its future ends after the job's last event is in the queue, or with an error.
         explain: of an error that ended a job without a last event.
     """
@@ -41,7 +42,7 @@ def relay(
 
     try:
         while True:
-            while len(busy) < workers and not stop.is_set() and (job := jobs()) is not None:
+            while len(busy) < workers() and not stop.is_set() and (job := jobs()) is not None:
                 busy[job.block] = job
                 submit(job).add_done_callback(partial(report, job.block))
             if not busy:

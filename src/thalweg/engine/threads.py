@@ -46,7 +46,7 @@ class Threads:
             work_on(job, self.programs, stop, tell)
 
         with threads(self.count) as pool:
-            yield from relay(jobs, lambda job: pool.submit(work, job), events, self.count, stop)
+            yield from relay(jobs, lambda job: pool.submit(work, job), events, lambda: self.count, stop)
 
 
 @contextmanager
