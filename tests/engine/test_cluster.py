@@ -327,18 +327,16 @@ def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(
 
 @pytest.mark.slow
 def test_a_node_that_joins_later_trains_as_well(
-    nodes: Any, alone: tw.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nodes: Any, workers: Cluster, alone: tw.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thalweg.engine.cluster.WATCH", 0.2)
     file, before = tmp_path / "log", len(nodes.list_all_nodes())
     added: list[Any] = []
-    with closing(Cluster(nodes.address)) as joined:
-        joins = After(
-            _2=lambda: added.append(nodes.add_node(**NODE)),
-            _6=lambda: [time.sleep(0.1) for _ in range(600) if joined._free.empty()],  # until its worker has begun
-        )
-        study = tw.compare(logged(file), store=tmp_path / "a.db", cluster=joined, callbacks=[joins], **FEW)
-        assert joined.count == joined.nodes == before + 1
+    joins = After(
+        _2=lambda: added.append(nodes.add_node(**NODE)),
+        _6=lambda: [time.sleep(0.1) for _ in range(300) if workers._free.empty()],  # until its worker has begun
+    )
+    study = tw.compare(logged(file), store=tmp_path / "a.db", cluster=workers, callbacks=[joins], **FEW)
     assert same(study, alone)
     assert set(epochs_trained(file).values()) == {1}  # none twice
     assert len({line.split()[0] for line in file.read_text().splitlines()}) == before + 1  # processes

@@ -180,7 +180,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"surface": "rosenbrock(dimensions=3)"}, SurfaceError, "has 3 variables, and a map of basins has one or two"),
     ({"optimizer": ["sgd", "adam"]}, SurfaceError, "2 pairs of optimizer and rate"),
     ({"lr": [0.1, 0.2]}, SurfaceError, "2 pairs of optimizer and rate"),
-    ({"lr": -1}, SurfaceError, "lr is -1"),
+    ({"lr": -1}, SurfaceError, "lr is −1"),
     ({"schedule": "plateau"}, SurfaceError, "plateau follows the loss of each path"),
     ({"schedule": "cosin"}, PlanError, "did you mean cosine"),
     ({"steps": 0}, SurfaceError, "steps is 0"),

@@ -354,7 +354,7 @@ REFUSED: list[tuple[dict[str, Any], type[UsageError], str]] = [
     ({"optimizer": {"sgd": 0.1}, "lr": 0.1}, SurfaceError, "lr is given twice"),
     ({"optimizer": {"sgd": 0.1, "adam": [0.1, 0.2]}}, SurfaceError, "have 1, 2 rates"),
     ({"lr": 0}, SurfaceError, "lr is 0, and must be a positive number"),
-    ({"lr": [0.1, -1]}, SurfaceError, "lr is -1, and must be a positive number"),
+    ({"lr": [0.1, -1]}, SurfaceError, "lr is −1, and must be a positive number"),
     ({"lr": float("nan")}, SurfaceError, "lr is nan"),
     ({"lr": "fast"}, SurfaceError, "lr is 'fast'"),
     ({"lr": []}, SurfaceError, "lr has no numbers in it"),

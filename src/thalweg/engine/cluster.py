@@ -146,30 +146,36 @@ class Cluster:
         """Workers for nodes that join, and jobs for them."""
         while True:
             await asyncio.sleep(WATCH)
-            if (more := self._counted() - len(self._workers)) <= 0:
+            if not self._strange():
                 continue
             try:
                 await self._check_versions()
-            except self._ray.exceptions.RayError:
-                continue  # a node is gone again
             except WorkError as error:  # Ray may begin any worker there
                 self._free.put_nowait(error)
                 return
-            for _ in range(more):
+            for _ in range(self._counted() - len(self._workers)):
                 self._start(self._hire())
             self._programs.workers = self.count
             self._events.put((-1, Ended(), int))  # so that jobs are handed out again
+
+    def _strange(self) -> list[dict[str, Any]]:
+        """Nodes whose versions are not known yet."""
+        return [node for node in _nodes(self._ray) if node["NodeID"] not in self._checked]
 
     async def _check_versions(self) -> None:
         """Refuse nodes with other versions, whose results would be others."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        here, nodes = _look()(), [node for node in _nodes(self._ray) if node["NodeID"] not in self._checked]
+        here, nodes = _look()(), self._strange()
         places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
         look = self._ray.remote(_look())
         found = [look.options(num_cpus=0, scheduling_strategy=place).remote() for place in places]
         for node, versions in zip(nodes, found, strict=True):
-            for name, version in (await versions).items():
+            try:
+                there = await versions
+            except self._ray.exceptions.RayError:
+                continue  # the node is gone again
+            for name, version in there.items():
                 if version != here[name]:
                     raise WorkError(
                         f"node {node['NodeManagerAddress']} of the cluster has {name} {version}, and this machine "
