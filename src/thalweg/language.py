@@ -41,26 +41,6 @@ def mark(word: str) -> Word:
     return Word(word)
 
 
-KINDS = tuple(  # of what is looked up by name, as a message calls one
-    map(
-        mark,
-        (
-            *(
-                "an optimizer",
-                "a schedule",
-                "a loss",
-                "a regularizer",
-                "a surface",
-                "a problem",
-                "a model",
-                "a picture",
-            ),
-            *("a metric of this study", "a column of this table", "a hyperparameter of this optimizer"),
-        ),
-    )
-)
-
-
 def say(message: str, **values: Any) -> str:
     """The message in the chosen language, with its values in their places.
 

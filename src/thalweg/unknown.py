@@ -8,9 +8,13 @@ from collections.abc import Iterable
 
 from .aliases import ALIASES
 from .errors import short
-from .language import Word, say
+from .language import Word, mark, say
 
 LISTED = 60
+# What a sentence calls that which is looked up by name most often; others stay English.
+KINDS = (mark("an optimizer"), mark("a schedule"), mark("a loss"), mark("a regularizer"), mark("a surface"))
+KINDS += (mark("a problem"), mark("a model"), mark("a picture"), mark("a metric of this study"))
+KINDS += (mark("a column of this table"), mark("a hyperparameter of this optimizer"))
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:

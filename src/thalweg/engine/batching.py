@@ -11,6 +11,7 @@ rounding. What was decided, and why, is kept in the store: a study that is resum
 
 from __future__ import annotations
 
+import functools
 import timeit
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,7 +42,7 @@ ASKED = "as asked"
 
 
 def check_batched(batched: Any) -> None:
-    """Refuse anything but "auto", "compiled", "stacked", "alone", True and False."""
+    """Refuse anything but "auto", the name of a way, True and False."""
     if batched not in (AUTO, *KINDS, True, False):
         raise PlanError(
             f"batched is {batched!r}; give {', '.join(map(repr, KINDS))}, True for any of the first three, or "
@@ -89,7 +90,7 @@ class _Trial:
         if way.name == STACKED and batched != STACKED:
             way = self.unless_few(way)
         if way.name == RECOMPUTED:
-            _, twice = self.counted()
+            _, twice = self.counted
             return way._replace(size=self.size(RECOMPUTED) or twice)
         return way._replace(size=self.size()) if way.name == STACKED else way
 
@@ -100,12 +101,13 @@ class _Trial:
         if 1 < most >= wanted:
             return way
         try:
-            each = self.counted()
+            each = self.counted
         except PlanError:
             return way
         few, more = (min(len(self.settings), fitting(size, programs.room())) for size in each)
         return way if more <= few else Way(RECOMPUTED, f"{more} members fit into memory at once, and {few} otherwise")
 
+    @functools.cached_property
     def counted(self) -> tuple[int, int]:
         """Bytes of a member at work, if its activations are stored and if they are computed twice.
 

@@ -83,9 +83,9 @@ class Cluster:
         """
         self._device = device if device == CPU else f"{device.partition(':')[0]}:0"
         if not self._counted():
-            kind = "CPU" if device == CPU else "GPU"
+            unit = self._unit
             raise WorkError(
-                f"no node of the cluster has a {kind}; start one that has (ray start --num-{kind.lower()}s=1), or give "
+                f"no node of the cluster has a {unit}; start one that has (ray start --num-{unit.lower()}s=1), or give "
                 "another device."
             )
         return self.count
@@ -121,10 +121,14 @@ class Cluster:
         """For so many jobs at once."""
         return self._programs.at_once
 
+    @property
+    def _unit(self) -> str:
+        """What a worker takes one of."""
+        return "CPU" if self._device == CPU else "GPU"
+
     def _counted(self) -> int:
         """How many workers there may be; the nodes that have them are counted too."""
-        kind = "CPU" if self._device == CPU else "GPU"
-        each = [int(node["Resources"].get(kind, 0)) for node in _nodes(self._ray)]
+        each = [int(node["Resources"].get(self._unit, 0)) for node in _nodes(self._ray)]
         self.count, self.nodes = sum(each), sum(map(bool, each))
         return self.count
 

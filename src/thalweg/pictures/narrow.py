@@ -53,10 +53,10 @@ def stacked(figure: go.Figure) -> dict[str, Any]:
             layout["height"] = int(min([heights[flat[0]], TALL, WIDTH * square[flat[0]]]) + edges)
         return layout
     columns = _columns(figure, layout, panels, len(lefts))
+    width = (1 - BETWEEN * (columns - 1)) / columns
     if columns == 1:
         heights = {key: max(PANEL, min(heights.values())) for key in panels}
-    wide = WIDTH * (1 - BETWEEN * (columns - 1)) / columns
-    heights |= {key: min(TALL, wide * ratio) for key, ratio in square.items()}
+    heights |= {key: min(TALL, WIDTH * width * ratio) for key, ratio in square.items()}
     titled = {round(panels[key][3], 4) for key in flat if _title(figure, key)}
     by_column = columns == 1 and len(tops) > 1 and titled == {max(tops)}
     places = {key: (-round(box[3], 4), box[0]) for key, box in panels.items()}
@@ -64,33 +64,46 @@ def stacked(figure: go.Figure) -> dict[str, Any]:
     rows = [ordered[k : k + columns] for k in range(0, len(ordered), columns)]
     gap = (GAP if columns == 1 else TIGHT) + LINE * title_breaks(figure)
     tall = [max(heights[key] for key in row) for row in rows]
-    total = sum(tall) + gap * (len(rows) - 1)
-    hidden = [all(layout[key[side]].get("showticklabels") is False for key in flat) for side in (0, 1)]  # in all panels
-    words = [next(filter(None, (_words(layout[key[side]]) for key in flat)), None) for side in (0, 1)]
-    layout.pop("meta", None)  # how wide panels side by side have to be
-    width = (1 - BETWEEN * (columns - 1)) / columns
-    below = 0.0
+    total, top = sum(tall) + gap * (len(rows) - 1), 0.0
+    _label(layout, ordered, columns, columns < len(lefts))
     for row, high in zip(rows, tall, strict=True):
+        up = [max(0.0, 1 - top / total - high / total), 1 - top / total]
         for column, key in enumerate(row):
-            left, top = column * (width + BETWEEN), 1 - below / total
-            domains = [left, left + width], [max(0.0, top - high / total), top]
-            if len(key) == 1:
-                layout[key[0]]["domain"] = {"x": domains[0], "y": domains[1]}
-                continue
-            last = key in ordered[-columns:]
-            outer = (columns == 1 or last, columns == 1 or column == 0)
-            for side, name in enumerate(key):
-                axis = layout[name]
-                axis["domain"], axis["showticklabels"] = list(domains[side]), outer[side] and not hidden[side]
-                if 1 < columns < len(lefts):
-                    axis["title"] = {**axis.get("title", {}), "text": words[side] if outer[side] else ""}
-        below += high + gap
-    if columns > 1:
-        for note in layout.get("annotations", ()):
-            note["font"] = {**note.get("font", {}), "size": min(SMALL, note.get("font", {}).get("size", SMALL))}
+            left = column * (width + BETWEEN)
+            _place(layout, key, [left, left + width], up)
+        top += high + gap
     layout["height"] = int(total + edges)
-    layout.pop("width", None)
+    for wide in ("meta", "width"):  # how wide panels side by side have to be
+        layout.pop(wide, None)
     return layout
+
+
+def _place(layout: dict[str, Any], key: Sequence[str], across: list[float], up: list[float]) -> None:
+    """Give a panel its part of the page."""
+    if len(key) == 1:
+        layout[key[0]]["domain"] = {"x": across, "y": up}
+    else:
+        layout[key[0]]["domain"], layout[key[1]]["domain"] = list(across), list(up)
+
+
+def _label(layout: dict[str, Any], ordered: Sequence[Any], columns: int, fewer: bool) -> None:
+    """Ticks and titles of axes: at each panel of one column; of several below the last row and left of the first.
+
+    Args:
+        fewer: columns than the figure had, whose titles of axes have lost their places.
+    """
+    flat = [(place, key) for place, key in enumerate(ordered) if len(key) == 2]
+    hidden = [all(layout[key[side]].get("showticklabels") is False for _, key in flat) for side in (0, 1)]
+    words = [next(filter(None, (_words(layout[key[side]]) for _, key in flat)), None) for side in (0, 1)]
+    for place, key in flat:
+        outer = columns == 1 or place >= len(ordered) - columns, columns == 1 or place % columns == 0
+        for side, name in enumerate(key):
+            layout[name]["showticklabels"] = outer[side] and not hidden[side]
+            if columns > 1 and fewer:
+                title = layout[name].get("title", {})
+                layout[name]["title"] = {**title, "text": words[side] if outer[side] else ""}
+    for note in layout.get("annotations", ()) if columns > 1 else ():
+        note["font"] = {**note.get("font", {}), "size": min(SMALL, note.get("font", {}).get("size", SMALL))}
 
 
 def _columns(figure: go.Figure, layout: dict[str, Any], panels: dict[Any, Any], wide: int) -> int:
