@@ -31,6 +31,7 @@ PASS = 1e-3  # seconds of a pass beside its steps, likewise
 JUDGED = 20  # passes that take as long as to judge a block on the samples of a part of the data, one by one
 BELIEF = 0.5  # seconds of work that weigh as much as what is believed of a step, or of a pass
 WITHIN = 3.0  # times its own size that what is believed of a pass may be wrong by, where a step's is by one
+RECENT = 0.8  # what a part counts for beside the one that follows it, which is more like those to come
 SHORT = 1.0  # seconds of work, before which what was foreseen is believed
 
 
@@ -186,14 +187,20 @@ class Pace:
         """Those that a foreseen one takes of members that do not diverge, and those of a pass; None where nothing is
         known yet.
 
-        Least squares over the parts so far, by the share that each is missed by, beside what is believed.
+        Least squares over the parts so far, by the share that each is missed by, the newest the most, beside what is
+        believed.
         """
         parts = [part for part in self._done if part.seconds > 0]
         if not self._known and sum(part.seconds for part in parts) <= SHORT:
             return None
         belief = [math.sqrt(BELIEF if self._known else 1e-3 * BELIEF), math.sqrt(BELIEF)]
-        rows = [[part.work / math.sqrt(part.seconds), part.passes / math.sqrt(part.seconds)] for part in parts]
+        weights = [RECENT**age / math.sqrt(part.seconds) for age, part in enumerate(reversed(parts))][::-1]
+        rows = [[part.work * weight, part.passes * weight] for part, weight in zip(parts, weights, strict=True)]
         rows += [[belief[0], 0.0], [0.0, belief[1] / (WITHIN * PASS)]]
-        targets = [*(math.sqrt(part.seconds) for part in parts), belief[0], belief[1] / WITHIN]
+        targets = [
+            *(part.seconds * weight for part, weight in zip(parts, weights, strict=True)),
+            belief[0],
+            belief[1] / WITHIN,
+        ]
         step, passed = nnls(np.array(rows), np.array(targets))[0]
         return float(step), float(passed)
