@@ -47,6 +47,17 @@ def test_small_blocks_tell_what_a_pass_takes(known: bool, monkeypatch: pytest.Mo
     assert worked.pace.pause == pytest.approx((PAUSE + 0.507) / 2)
 
 
+def test_what_was_done_last_counts_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    paced = []
+    for order in ([1.0, 2.0], [2.0, 1.0]):
+        worked = Worked(monkeypatch)
+        for step in order:
+            worked.part(members=500, passes=30, step=step, each=0.0)
+        assert worked.pace.seconds is not None
+        paced.append(worked.pace.seconds[0])
+    assert paced[0] > 1.05 * paced[1]
+
+
 def test_a_slow_start_is_not_taken_for_work(monkeypatch: pytest.MonkeyPatch) -> None:
     worked = Worked(monkeypatch)
     worked.part(members=100, passes=30, step=1.0, each=0.0, pause=50.0)

@@ -194,13 +194,9 @@ class Pace:
         if not self._known and sum(part.seconds for part in parts) <= SHORT:
             return None
         belief = [math.sqrt(BELIEF if self._known else 1e-3 * BELIEF), math.sqrt(BELIEF)]
-        weights = [RECENT**age / math.sqrt(part.seconds) for age, part in enumerate(reversed(parts))][::-1]
-        rows = [[part.work * weight, part.passes * weight] for part, weight in zip(parts, weights, strict=True)]
-        rows += [[belief[0], 0.0], [0.0, belief[1] / (WITHIN * PASS)]]
-        targets = [
-            *(part.seconds * weight for part, weight in zip(parts, weights, strict=True)),
-            belief[0],
-            belief[1] / WITHIN,
-        ]
-        step, passed = nnls(np.array(rows), np.array(targets))[0]
+        done = np.array([(part.work, part.passes, part.seconds) for part in parts]).reshape(-1, 3)
+        done *= (RECENT ** np.arange(len(parts))[::-1] / np.sqrt(done[:, 2]))[:, None]
+        believed = np.array([[belief[0], 0.0, belief[0]], [0.0, belief[1] / (WITHIN * PASS), belief[1] / WITHIN]])
+        table = np.concatenate([done, believed])
+        step, passed = nnls(table[:, :2], table[:, 2])[0]
         return float(step), float(passed)
