@@ -39,11 +39,10 @@ STEPS = (50, 1000)
 def gradients(weights: int) -> Iterator[torch.Tensor]:
     """A direction that lasts, noise, and sizes from 1e-4 to 1e2: float32."""
     generator = torch.Generator().manual_seed(11)
-    single = {"dtype": torch.float32}
-    sizes = torch.logspace(-4, 2, weights, **single)
-    lasting = torch.randn(weights, generator=generator, **single)
+    sizes = torch.logspace(-4, 2, weights)
+    lasting = torch.randn(weights, generator=generator)
     for _ in range(STEPS[-1]):
-        yield sizes * (0.3 * lasting + torch.randn(weights, generator=generator, **single))
+        yield sizes * (0.3 * lasting + torch.randn(weights, generator=generator))
 
 
 def with_optimizer(kind: Any, arguments: dict[str, Any], dtype: torch.dtype, weights: int) -> list[torch.Tensor]:

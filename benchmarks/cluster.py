@@ -48,6 +48,7 @@ from thalweg.engine.programs import Programs
 from thalweg.engine.progress import Progress
 from thalweg.plan.plan import plan
 from thalweg.problem.prepare import Prepared, prepare
+from thalweg.results import Results
 from thalweg.store.file import Store
 from thalweg.store.provenance import provenance
 
@@ -56,7 +57,7 @@ BLOCKS = 2  # for each worker
 PASSES = 5  # of a block that is simulated
 CHECKPOINT = 100 * 2**10  # bytes
 LARGE = 16 * 2**20  # bytes of another, for what one costs by its size
-FACTORS = {"optimizers": ["sgd"], "schedule_names": ["constant"]}
+FACTORS: dict[str, Any] = {"optimizers": ["sgd"], "schedule_names": ["constant"]}
 KINDS = ("progress", "a pass", "a checkpoint", "the end, and a new block")
 SECONDS = (1, 10, 60, 600)  # that a block takes
 WHOLE_PASSES = 20  # of such a block
@@ -132,7 +133,7 @@ def ledger(problem: Prepared, workers: int, seed: int, folder: Path) -> dict[str
         store.add_blocks("search", [(seed, cut) for seed in range(seeds) for cut in cuts])
         simulated, book = Simulated(workers, seed), Ledger(store, Progress())
         rows = store.blocks()
-        book.outlook = Outlook(Pace.of_rows(programs, rows), store)
+        book.outlook = Outlook(Pace.of_rows(programs, rows), store, book.steps)
         book.outlook.update(programs, "search")
         book.train(simulated, programs, rows, None, StopFlag())
         assert all(row.status == "finished" for row in store.blocks())
@@ -225,7 +226,8 @@ def of_messages(rounds: int, count: int = 1000) -> str:
     import ray
 
     ray.init(num_cpus=2, log_to_driver=False, configure_logging=False, include_dashboard=False)
-    workers = [ray.remote(num_cpus=1, max_concurrency=2)(Tells).remote() for _ in range(2)]
+    worker: Any = ray.remote(num_cpus=1, max_concurrency=2)(Tells)  # type: ignore[call-overload]
+    workers = [worker.remote() for _ in range(2)]
     ways = {"a message": [count], "a block with one message": [1] * (count // 4)}
     costs = {name: [asyncio.run(received(workers, each)) for _ in range(1 + rounds)][1:] for name, each in ways.items()}
     ray.shutdown()
@@ -254,7 +256,7 @@ async def received(workers: list[Any], blocks: list[int]) -> float:
 class Begins(tw.callbacks.Callback):
     """When training begins."""
 
-    def begin(self, study: tw.Study) -> None:
+    def begin(self, study: Results) -> None:
         self.at = time.perf_counter()
 
 
@@ -266,6 +268,7 @@ def computes(epochs: int) -> Callable[[tw.Run], None]:
         x = torch.randn(512, 256, generator=generator)
         weight = torch.zeros(256, 256, requires_grad=True)
         optimizer = run.optimizer([weight])
+        loss = torch.zeros(())
         for _ in run.epochs:
             for _ in range(20):
                 optimizer.zero_grad()
@@ -309,7 +312,7 @@ def of_efficiency(epochs: int, rounds: int, folder: Path) -> str:
     for count in (1, 2):
         if count == 2:
             nodes.add_node(**node)
-        with closing(Cluster(nodes.address)) as workers:
+        with closing(Cluster(str(nodes.address))) as workers:
             seconds_there(workers, 2, folder / f"warm-{count}.db", rates=2, seeds=count)  # they start meanwhile
             took[count] = [seconds_there(workers, epochs, folder / f"{count}-{k}.db") for k in range(rounds)]
     nodes.shutdown()

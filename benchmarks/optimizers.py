@@ -90,7 +90,7 @@ def whole_step(shapes: Sequence[tuple[int, ...]]) -> tuple[Step, Step]:
     def four() -> None:
         torch.nn.utils.clip_grad_norm_(q, 1.0)
         four_calls.step()
-        torch._foreach_lerp_(averages, weights, 0.001)
+        torch._foreach_lerp_(averages, weights, 0.001)  # pyright: ignore[reportPrivateImportUsage]
         four_calls.zero_grad(set_to_none=False)
 
     return ours.step, four

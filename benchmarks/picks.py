@@ -67,7 +67,7 @@ def ranked(cells: np.ndarray, settings: int) -> tuple[int, Any, np.ndarray]:
     return order[0], made, np.arange(len(lowest)) * settings + lowest
 
 
-def picked(seeds: int, samples: int, within: float, studies: int) -> list[str]:
+def picked(seeds: int, samples: int, within: int, studies: int) -> list[str]:
     rng, of = np.random.default_rng([seeds, samples]), world(seeds, samples)
     chances.RESAMPLES = 1  # chances have a benchmark of their own
     held, apart = [], []
@@ -102,7 +102,7 @@ def tuned(counts: Sequence[int], samples: int, studies: int) -> list[str]:
     return [name, f"{samples:,}", f"{np.mean(apart):.1%}", f"{np.mean(first):.1%}", f"{1 / len(counts):.1%}"]
 
 
-def pooled(seeds: tuple[int, int], samples: int, within: float, studies: int) -> list[str]:
+def pooled(seeds: tuple[int, int], samples: int, within: int, studies: int) -> list[str]:
     (searched, fresh), settings = seeds, 8
     rng, of = np.random.default_rng([*seeds, samples, within]), world(searched + fresh, samples)
     scale, costs = error(world(fresh, samples)), []

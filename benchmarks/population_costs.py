@@ -148,7 +148,7 @@ def _in_process(option: str, value: str, **environment: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def memory(way: str) -> dict[str, int]:
+def memory(way: str) -> dict[str, int | None]:
     """Bytes that a study of a large network is said to take, and by which this process grows."""
     given = {"optimizers": ["momentum", "adam"], "rates": tw.log_range(1e-4, 1e-3, 8), "schedules": ["constant"]}
     given |= {"seeds": 1, "epochs": 2, "confirmation": 0, "refine": 0, "grow": 0, "batched": way}

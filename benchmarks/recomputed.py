@@ -100,7 +100,7 @@ def main() -> None:
     size = asked.members, asked.samples
     torch.set_num_threads(1)
     if asked.of:
-        print(json.dumps(measured(*asked.of, *size)))
+        print(json.dumps(measured(asked.of[0], asked.of[1], *size)))
         return
     rows = []
     for name in NAMES:

@@ -163,9 +163,9 @@ def checkpoints(name: str, asked: dict[str, Any], folder: Path) -> list[str]:
     spent: list[float] = []
     right = Store.save_checkpoint
 
-    def save(store: Store, *given: Any) -> None:
+    def save(self: Store, block: int, step: int, content: bytes) -> None:
         begun = time.perf_counter()
-        right(store, *given)
+        right(self, block, step, content)
         spent.append(time.perf_counter() - begun)
 
     usual, block_run.CHECKPOINT_SECONDS = block_run.CHECKPOINT_SECONDS, 1.0

@@ -133,7 +133,7 @@ def row(name: str, world: World, studies: int) -> list[str]:
     # From optimizers that hardly differ to some that differ by several standard errors.
     truths = rng.normal(size=(studies, OPTIMIZERS)) * spread * rng.choice([0.5, 1, 2, 4], size=(studies, 1))
     result = claims(world, truths, rng)
-    shares = [np.mean(result[claim]) for claim in ("mean", "difference", "leader", "regret", "best kept")]
+    shares = [float(np.mean(result[claim])) for claim in ("mean", "difference", "leader", "regret", "best kept")]
     shares.append(alike(world, studies, rng))
     line = [name, str(world.seeds), f"{world.samples:,}", *(f"{share:.1%}" for share in shares)]
     print(*line, flush=True)

@@ -60,8 +60,8 @@ _SLOW = [pytest.param(way, marks=pytest.mark.slow) for way in ("recomputed", "de
 
 
 @pytest.fixture(params=["stacked", "compiled", *_SLOW])
-def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A test's `Batched` is, in turn, each way in which members are trained together."""
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A test's `Batched` is, in turn, each way in which members are trained together; its name."""
     made: list[Compiled] = []
 
     class Watched(Compiled):
@@ -76,7 +76,7 @@ def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
                 monkeypatch.setattr(module, "Batched", kind)
     if request.param == "device":
         on_device(monkeypatch)
-    yield
+    yield request.param
     if request.node.get_closest_marker("uncovered") is None:
         assert [one.uncovered for one in made if one.uncovered] == []
 
