@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import signal
 import subprocess
@@ -146,17 +147,24 @@ def test_in_processes_as_in_one(
 ) -> None:
     monkeypatch.setattr(run, "WORTH", 0.0)
     taken: list[int] = []
+    stages: list[object] = []
 
     class Watched(run.Processes):
         def __init__(self, content: bytes, count: int, names: list[str]) -> None:
             taken.append(count)
+            monkeypatch.setattr(run, "WORTH", math.inf)  # of others; those that have started serve what follows
             super().__init__(content, count, names)
+
+        def run(self, jobs: Any, stop: Any) -> Any:
+            stages.append(jobs)
+            return super().run(jobs, stop)
 
     monkeypatch.setattr(run, "Processes", Watched)
     cores(2)
     asked = {**WANTED, "progress": None}
     same(compare(spec, **asked, store=tmp_path / "several.db"), single, exact=True)
-    assert set(taken) == {2}
+    assert taken == [2]
+    assert len(stages) > 1  # search, …, confirmation
     said = capfd.readouterr().err
     assert said.count("one by one") == 1
     assert "confirmation: 100%" in said

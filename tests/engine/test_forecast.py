@@ -80,6 +80,15 @@ def test_seconds_follow_from_those_of_a_step(foreseen: Forecast) -> None:
     assert 1e-7 < foreseen.programs[0].step_seconds < 1e-2
 
 
+@pytest.mark.parametrize(("worth", "at_once"), [(1e-9, 2), (1e9, 1)])
+def test_processes_are_foreseen_where_they_are_worth_starting(
+    worth: float, at_once: int, cores: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores(2)
+    monkeypatch.setattr(memory, "WORTH", worth)
+    assert forecast(**TINY, batched=False).cores == at_once
+
+
 def test_a_forecast_is_plain_values(foreseen: Forecast) -> None:
     values = json.loads(json.dumps(foreseen.to_json(), allow_nan=False))
     assert values["memory"] == foreseen.memory

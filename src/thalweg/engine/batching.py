@@ -30,13 +30,12 @@ from ..population.sizing import fitting
 from ..programs.native import single_threaded
 from ..samples import Samples
 from .memory import out_of_memory
-from .programs import ALONE, COMPILED, FEW, KINDS, RECOMPUTED, STACKED, Programs, Way
+from .programs import ALONE, COMPILED, FEW, KINDS, RECOMPUTED, STACKED, WORTH, Programs, Way
 
 AUTO = "auto"
 STEPS = 3  # that are timed; the fastest counts
 COMPARED = 2  # members whose gradients must be the same in each way
 SLOWER = 1.25  # times the plain loop's time, beyond which a batched program counts as slow
-WORTH = 15.0  # seconds that must be saved: processes take some to start
 SAME = 1e-2  # relative difference of gradients that rounding may make
 ASKED = "as asked"
 

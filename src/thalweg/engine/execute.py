@@ -31,7 +31,7 @@ from ..problem.prepare import Prepared
 from ..store.file import BlockRow, Store
 from ..verdict.sentences import trained_as
 from ..verdict.verdict import to_confirm
-from .batching import AUTO, WORTH, decide, ways_of
+from .batching import AUTO, decide, ways_of
 from .costs import measure_costs
 from .deadline import Deadline
 from .footprint import too_large
@@ -44,7 +44,7 @@ from .outlook import Outlook
 from .pace import Opened, Pace, each_of
 from .portable import portable
 from .processes import Processes
-from .programs import COMPILED, Members, Programs
+from .programs import COMPILED, WORTH, Members, Programs
 from .progress import Progress
 from .recipe_run import run_recipe
 from .refinement import refined
@@ -319,7 +319,7 @@ def _together(ledger: Ledger, programs: Programs, rows: Sequence[BlockRow]) -> W
 
 def _workers(ledger: Ledger, programs: Members, rows: Sequence[BlockRow], until: int | None) -> Workers:
     """For blocks whose members are not batched: processes, or one thread where there can be none, or where they would
-    take longer to start than to work; or a cluster."""
+    take longer to start than to work; or a cluster. Processes that have started serve whatever follows."""
     if ledger.cluster is not None:
         return _cluster(ledger.cluster, programs)
     cores = min(programs.at_once, len(rows))
@@ -329,7 +329,7 @@ def _workers(ledger: Ledger, programs: Members, rows: Sequence[BlockRow], until:
     step_seconds = [
         programs.step_seconds(row.settings[0]) * (until or programs.plan.epochs_of(row.stage)) for row in rows
     ]
-    if cores > 1 and np.dot(steps, step_seconds) >= WORTH:
+    if cores > 1 and (ledger.processes is not None or np.dot(steps, step_seconds) >= WORTH):
         return _processes(ledger, programs) or Threads(programs, 1)
     return Threads(programs, 1)
 

@@ -20,7 +20,8 @@ from ..population.compiled import Compiled
 from ..population.memory import free_memory, shown
 from ..regularizers.stopping import EarlyStopping
 from .block_run import STEPS_SECONDS
-from .programs import RECOMPUTED, Programs, dtype_of
+from .portable import portable
+from .programs import RECOMPUTED, WORTH, Programs, dtype_of
 
 GRADIENTS = 3  # times a layer's outputs that a step of plain PyTorch takes: forward, gradient, and in between
 
@@ -162,7 +163,13 @@ def data_bytes(programs: Programs) -> int:
 
 def workers(programs: Programs, blocks: Sequence[Cut]) -> int:
     """How many of these blocks train at once."""
-    several = not isinstance(programs.problem.train, DataLoader) or programs.alone(blocks[0][1][0])
+    first = blocks[0][1][0]
+    if programs.alone(first):  # in processes, where they are worth starting
+        each = sum(len(settings) * programs.steps(first, fold) for _, settings, fold in blocks)
+        seconds = each * programs.plan.epochs * programs.step_seconds(first)
+        several = seconds >= WORTH and portable(programs) is not None
+    else:
+        several = not isinstance(programs.problem.train, DataLoader)
     return min(programs.workers or (torch.get_num_threads() if several else 1), len(blocks))
 
 

@@ -35,6 +35,7 @@ from ..samples import Samples
 from ..store.file import BlockRow
 
 Program = tuple[Any, ...]
+WORTH = 15.0  # seconds that must be saved: processes take some to start
 FEW = 8  # members in a block whose members are trained one by one, so that each process has several blocks
 
 
