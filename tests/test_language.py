@@ -183,3 +183,26 @@ def test_particles_follow_their_word() -> None:
 )
 def test_frequent_mistakes_are_answered_in_the_language(words: str, answer: str) -> None:
     assert answer in run(*words.split(), "--language", "ko", status=1 if words.startswith("show") else 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "korean"),
+    [
+        ("3x^3-2x+", "끝에서 읽을 수 없습니다: 수, 이름 또는 괄호가 올 자리에서 끝납니다."),
+        ("x^^2", "'^2'(3번째 글자)에서 읽을 수 없습니다: 수, 이름 또는 괄호가 올 자리에 '^'"),
+        ("sine(x)", "sine은 함수가 아닙니다. sin 또는 sinh를 쓰려던 것입니까?"),
+        ("x*sinx", "sinx는 x의 sin일 수도 있고 변수 이름일 수도 있습니다. sin(x)"),
+        ("1/0", "'1/0'은 받아들일 수 없습니다: 0으로 나눕니다."),
+        ("", "식이 비어 있습니다."),
+    ],
+)
+def test_a_formula_is_refused_in_korean(text: str, korean: str) -> None:
+    with use_language("ko"), pytest.raises(UsageError) as refused:
+        thalweg.function(text)
+    assert korean in str(refused.value)
+
+
+def test_a_call_is_refused_in_korean() -> None:
+    with use_language("ko"), pytest.raises(UsageError) as refused:
+        thalweg.schedules.get("step(size=")
+    assert str(refused.value).startswith("'step(size='은(는) 이름(인수=값, …) 형식이 아닙니다. 예: step(")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import UsageError, short
+from .language import say
 
 LONGEST = 10_000  # characters; a weight for each of a thousand classes takes less
 DEEPEST = 8  # calls within each other
@@ -28,6 +29,13 @@ class Call:
     named: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _refused(text: str, error: type[UsageError], example: str) -> UsageError:
+    given = repr(short(text))
+    return error(
+        say("{given} is not of the form name(argument=value, …), e.g. {example}.", given=given, example=example)
+    )
+
+
 def read(text: str, error: type[UsageError], example: str) -> Call:
     """A call whose arguments may be calls, or names of such: ``warmup(cosine, steps=100)``.
 
@@ -37,7 +45,7 @@ def read(text: str, error: type[UsageError], example: str) -> Call:
     Call(name='warmup', positional=(Call(name='cosine', positional=(), named={}),), named={'steps': 100})
     """
     text = text.strip()
-    refused = error(f"{short(text)!r} is not of the form name(argument=value, …), e.g. {example}.")
+    refused = _refused(text, error, example)
     if len(text) > LONGEST:
         raise refused
     name, bracket, rest = text.partition("(")
@@ -93,7 +101,7 @@ def parse(text: str, error: type[UsageError], example: str) -> tuple[str, dict[s
         return text, {}
     call = read(text, error, example)
     if call.positional or any(isinstance(value, Call) for value in call.named.values()):
-        raise error(f"{short(text)!r} is not of the form name(argument=value, …), e.g. {example}.")
+        raise _refused(text, error, example)
     return call.name, dict(call.named)
 
 

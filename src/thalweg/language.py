@@ -41,7 +41,7 @@ def mark(word: str) -> Word:
     return Word(word)
 
 
-def say(message: str, **values: Any) -> str:
+def say(message: str, /, **values: Any) -> str:
     """The message in the chosen language, with its values in their places.
 
     >>> say("{count:,} runs", count=1200)
@@ -53,7 +53,7 @@ def say(message: str, **values: Any) -> str:
     return _PARTICLE.sub(_particle, text)
 
 
-def filled(text: str, **values: Any) -> str:
+def filled(text: str, /, **values: Any) -> str:
     """The text with its values in their places; numbers have the minus sign and the ∞ of tables.
 
     The hyphen of an exponent stays, because commands take a rate as it is written.

@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import ExpressionError
+from ..language import say
 from .syntax import Node, shown
 
 MOST_NODES = 400
@@ -75,20 +76,20 @@ class Measure:
         return self.sizes[id(node)].number
 
     def refuse(self, reason: str) -> ExpressionError:
-        return ExpressionError(f"{shown(self.text)} is refused: {reason}.")
+        return ExpressionError(say("{text} is refused: {reason}.", text=shown(self.text), reason=reason))
 
     def _size(self, node: Node) -> Size:
         self.nodes += 1
         if self.nodes > MOST_NODES:
-            raise self.refuse(f"it has more than {MOST_NODES} operations, names and numbers; shorten it")
+            raise self.refuse(say("it has more than {most} operations, names and numbers; shorten it", most=MOST_NODES))
         parts = [self._size(part) for part in node.args]
         size = getattr(self, f"_{node.head}")(node, parts)
         if all(part.number is not None for part in parts) and not (node.head == "name" and size.number is None):
             size = self._constant(size)
         if not size.bits <= MOST_BITS:
-            raise self.refuse("its numbers would have hundreds of digits when worked out; take smaller powers")
+            raise self.refuse(say("its numbers would have hundreds of digits when worked out; take smaller powers"))
         if not size.degree <= HIGHEST:
-            raise self.refuse(f"its powers would go beyond {HIGHEST}; take smaller ones")
+            raise self.refuse(say("its powers would go beyond {most}; take smaller ones", most=HIGHEST))
         self.sizes[id(node)] = size
         return size
 
@@ -100,7 +101,7 @@ class Measure:
             bits = float(max(value.numerator.bit_length(), value.denominator.bit_length())) - 1
         far = abs(value)
         if far and not 1 / LARGEST < far < LARGEST:
-            raise self.refuse("a number in it is beyond 10^±300; a float64 holds less than 10^308")
+            raise self.refuse(say("a number in it is beyond 10^±300; a float64 holds less than 10^308"))
         return Size(value, bits, 0.0, float(far), float(1 / far) if far else math.inf, size.logs)
 
     def _number(self, node: Node, parts: list[Size]) -> Size:
@@ -137,7 +138,7 @@ class Measure:
     def _quotient(self, node: Node, parts: list[Size]) -> Size:
         above, below = parts
         if below.number == 0:
-            raise self.refuse("it divides by 0")
+            raise self.refuse(say("it divides by 0"))
         number = None if below.number is None else 1 / below.number
         return self._product(node, [above, replace(below, number=number, major=below.inverse, inverse=below.major)])
 
@@ -151,7 +152,7 @@ class Measure:
             return self._exp(exponent)
         bits = (base.bits + (base.number is not None)) * reach
         if bits > MOST_BITS:
-            raise self.refuse("its numbers would have hundreds of digits when worked out; take smaller powers")
+            raise self.refuse(say("its numbers would have hundreds of digits when worked out; take smaller powers"))
         value = None
         if base.number is not None and exponent.number is not None:
             value = self._raised(base.number, exponent.number)
@@ -159,14 +160,14 @@ class Measure:
 
     def _raised(self, base: Fraction | float, exponent: Fraction | float) -> Fraction | float:
         if base == 0 and exponent < 0:
-            raise self.refuse("it divides by 0")
+            raise self.refuse(say("it divides by 0"))
         if isinstance(exponent, Fraction):
             if exponent.denominator > 1:
                 self.surds *= min(exponent.denominator, SURDS + 1)
             if exponent.denominator == 1 and isinstance(base, Fraction):
                 return base**exponent.numerator
         if base < 0 and float(exponent) != int(exponent):
-            raise self.refuse(f"a root of the negative number {float(base):g} is not a real number")
+            raise self.refuse(say("a root of the negative number {base:g} is not a real number", base=float(base)))
         try:
             return float(base) ** float(exponent) or (0.0 if base == 0 else 1 / LARGEST)
         except OverflowError:
@@ -201,7 +202,7 @@ class Measure:
             return math.inf
         except (ValueError, ZeroDivisionError):
             arguments = ", ".join(f"{float(value):g}" for value in values)
-            raise self.refuse(f"{word}({arguments}) is not a real number") from None
+            raise self.refuse(say("{call} is not a real number", call=f"{word}({arguments})")) from None
         return value or (1 / LARGEST if word == "exp" else 0.0)
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import ExpressionError
+from ..language import say
 
 LONGEST = 2000  # characters
 DEEPEST = 40  # brackets, calls, powers and roots inside each other
@@ -92,10 +93,16 @@ def parse(text: str) -> Node:
         ExpressionError: a text that is not such a formula, or one without a single meaning.
     """
     if len(text) > LONGEST:
-        count = f"{len(text):,} characters, and a formula may have {LONGEST:,}"
-        raise ExpressionError(f"{shown(text)} has {count}: shorten it.")
+        raise ExpressionError(
+            say(
+                "{text} has {count:,} characters, and a formula may have {most:,}: shorten it.",
+                text=shown(text),
+                count=len(text),
+                most=LONGEST,
+            )
+        )
     if not text.strip():
-        raise ExpressionError("the formula is empty; write one, e.g. x*sin(x).")
+        raise ExpressionError(say("the formula is empty; write one, e.g. x*sin(x)."))
     return _Parser(text).whole()
 
 
@@ -119,8 +126,17 @@ class _Parser:
     def refuse(self, reason: str, at: int | None = None) -> ExpressionError:
         at = self.now.at if at is None else at
         rest = self.text[at : at + 12].strip()
-        where = f"at {shown(rest)} (character {at + 1})" if rest else "at its end"
-        return ExpressionError(f"{shown(self.text)} cannot be read {where}: {reason}.")
+        if rest:
+            return ExpressionError(
+                say(
+                    "{text} cannot be read at {rest} (character {at}): {reason}.",
+                    text=shown(self.text),
+                    rest=shown(rest),
+                    at=at + 1,
+                    reason=reason,
+                )
+            )
+        return ExpressionError(say("{text} cannot be read at its end: {reason}.", text=shown(self.text), reason=reason))
 
     def _tokens(self) -> Iterator[_Token]:
         at, text = 0, self.text
@@ -141,8 +157,12 @@ class _Parser:
                     at += 2
                     continue
                 if sign not in "+-*/^(),|√":
-                    allowed = "+ − * / ^, parentheses, numbers, names, and functions such as sin or exp"
-                    raise self.refuse(f"{shown(letter)} has no meaning here; use {allowed}", at)
+                    words = say(
+                        "{letter} has no meaning here; use + − * / ^, parentheses, numbers, names, and functions such "
+                        "as sin or exp",
+                        letter=shown(letter),
+                    )
+                    raise self.refuse(words, at)
                 yield _Token(sign, letter, at)
                 at += 1
         yield _Token("end", "", at)
@@ -170,12 +190,13 @@ class _Parser:
     def _surplus(self) -> str:
         kind = self.now.kind
         if kind == ")":
-            return "this bracket closes nothing; take it away, or open it before"
+            return say("this bracket closes nothing; take it away, or open it before")
         if kind == ",":
-            return "a comma stands between the arguments of a function only; write decimals with a point"
+            return say("a comma stands between the arguments of a function only; write decimals with a point")
         before, word = self.tokens[self.place - 1], self.now.text
         if before.kind == "name" and before.text not in FUNCTIONS and word in FUNCTIONS:
-            return f"an operation is missing before it; write {before.text}*{word}({self._argument()}) for a product"
+            product = f"{before.text}*{word}({self._argument()})"
+            return say("an operation is missing before it; write {product} for a product", product=product)
         return "an operation is missing before it; write * for a product"
 
     def _argument(self) -> str:
@@ -186,7 +207,9 @@ class _Parser:
     def deeper(self) -> None:
         self.depth += 1
         if self.depth > DEEPEST:
-            raise self.refuse(f"more than {DEEPEST} brackets or powers are inside each other; write it flatter")
+            raise self.refuse(
+                say("more than {most} brackets or powers are inside each other; write it flatter", most=DEEPEST)
+            )
 
     def sum(self) -> Node:
         terms = [self.term()]
@@ -206,10 +229,13 @@ class _Parser:
                 node, divided = Node("quotient", (node, right)), True
             elif self._adjoins(glued):
                 if divided:
-                    reason = "behind a division it could stand above or below the line"
-                    raise self.refuse(f"{reason}; write a/(b*c) or (a/b)*c")
+                    raise self.refuse(
+                        say("behind a division it could stand above or below the line; write a/(b*c) or (a/b)*c")
+                    )
                 if (zero := self.tokens[self.place - 1]).text[0] == "0" and zero.text.isdigit():
-                    raise self.refuse(f"{zero.text} before a name is not a number; write numbers in decimals")
+                    raise self.refuse(
+                        say("{zero} before a name is not a number; write numbers in decimals", zero=zero.text)
+                    )
                 right, glued = self.power()
                 node = _product(node, right)
             else:
@@ -233,7 +259,7 @@ class _Parser:
         if self.now.kind == "raised":
             at, digits = self.now.at, self.take().text.translate(_SUPERSCRIPT)
             if len(digits) > 6:
-                raise self.refuse("the exponent is too large", at)
+                raise self.refuse(say("the exponent is too large"), at)
             base, first = Node("power", (base, number(int(digits)))), "raised"
         if self.takes("^"):
             self.deeper()
@@ -265,45 +291,64 @@ class _Parser:
             self.depth -= 1
             return node
         self.place -= 1
-        verb = "ends" if token.kind == "end" else f"has {shown(token.text)}"
-        raise self.refuse(f"it {verb} where a number, a name or a bracket is due")
+        if token.kind == "end":
+            raise self.refuse(say("it ends where a number, a name or a bracket is due"))
+        raise self.refuse(say("it has {sign} where a number, a name or a bracket is due", sign=shown(token.text)))
 
     def _close(self, kind: str, opened: _Token) -> None:
         if not self.takes(kind):
             if self.now.kind == "end":
-                raise self.refuse(f"the {shown(opened.text)} at character {opened.at + 1} is not closed")
+                raise self.refuse(
+                    say("the {sign} at character {at} is not closed", sign=shown(opened.text), at=opened.at + 1)
+                )
             raise self.refuse(self._surplus())
 
     def _value(self, token: _Token) -> Fraction | float:
         value = float(token.text)
         digits = re.sub(r"[eE].*|\.", "", token.text, flags=re.ASCII).strip("0")
         if value in (float("inf"), 0.0) and (value or digits):
-            raise self.refuse("the number is beyond 10^±308, what a float64 can hold", token.at)
+            raise self.refuse(say("the number is beyond 10^±308, what a float64 can hold"), token.at)
         return Fraction(token.text) if len(digits) <= 25 and (not value or 1e-25 < value < 1e25) else value
 
     def _named(self, token: _Token) -> Node:
         word = unicodedata.normalize("NFKC", token.text)
         word = _ALSO.get(word, word)
         if not word.isidentifier():
-            raise self.refuse(f"{shown(token.text)} is not a name; names are of letters, digits and _", token.at)
+            words = say("{word} is not a name; names are of letters, digits and _", word=shown(token.text))
+            raise self.refuse(words, token.at)
         if len(word) > LONGEST_NAME:
-            raise self.refuse(f"a name may have {LONGEST_NAME} characters", token.at)
+            raise self.refuse(say("a name may have {most} characters", most=LONGEST_NAME), token.at)
         if word.lower() in _NO_NUMBERS:
-            raise self.refuse(f"{word} is not a number; a formula has finite numbers only", token.at)
+            raise self.refuse(say("{word} is not a number; a formula has finite numbers only", word=word), token.at)
         if word in FUNCTIONS:
             return self._call(word, token)
         if self.now.kind == "(":
             if word[1:] in FUNCTIONS:
-                raise self.refuse(f"{word} is not a function; write {word[0]}*{word[1:]}(…) for a product", token.at)
+                product = f"{word[0]}*{word[1:]}(…)"
+                words = say("{word} is not a function; write {product} for a product", word=word, product=product)
+                raise self.refuse(words, token.at)
             near = difflib.get_close_matches(word, [*FUNCTIONS, *_ALSO], n=2, cutoff=0.6) if len(word) > 2 else []
-            hint = f"did you mean {' or '.join(near)}? The functions are {', '.join(FUNCTIONS)}"
-            advice = hint if near else f"write {word}*(…) for a product, or one of the functions {', '.join(FUNCTIONS)}"
-            raise self.refuse(f"{word} is not a function; {advice}", token.at)
+            every = ", ".join(FUNCTIONS)
+            if near:
+                words = say(
+                    "{word} is not a function; did you mean {near}? The functions are {every}",
+                    word=word,
+                    near=say(" or ").join(near),
+                    every=every,
+                )
+            else:
+                words = say(
+                    "{word} is not a function; write {word}*(…) for a product, or one of the functions {every}",
+                    word=word,
+                    every=every,
+                )
+            raise self.refuse(words, token.at)
         return Node("name", word=CONSTANTS.get(word, word))
 
     def _call(self, word: str, token: _Token) -> Node:
         if not self.takes("("):
-            raise self.refuse(f"{token.text} is a function: write {token.text}(…), and a power behind it", token.at)
+            words = say("{word} is a function: write {word}(…), and a power behind it", word=token.text)
+            raise self.refuse(words, token.at)
         self.deeper()
         outside, self.bars = self.bars, 0
         arguments = [self.sum()]
@@ -314,8 +359,19 @@ class _Parser:
         self.depth -= 1
         fewest, most = FUNCTIONS[word]
         if not fewest <= len(arguments) <= most:
-            due = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-            raise self.refuse(f"{word} takes {due} argument{'s' * (most > 1)}, not {len(arguments)}", token.at)
+            count, s = len(arguments), "s" * (most > 1)
+            words = (
+                say("{word} takes {most} argument{s}, not {count}", word=word, most=most, s=s, count=count)
+                if fewest == most
+                else say(
+                    "{word} takes {fewest} to {most} arguments, not {count}",
+                    word=word,
+                    fewest=fewest,
+                    most=most,
+                    count=count,
+                )
+            )
+            raise self.refuse(words, token.at)
         return Node("call", tuple(arguments), word)
 
 
@@ -338,12 +394,24 @@ def check_products(text: str, variables: set[str]) -> None:
     for name in sorted(variables - {*GREEK.split(), "omicron"}):
         if len(name) > 1 and set(name) <= single:
             raise ExpressionError(
-                f"{shown(text)} has {name}, which could be a product or a variable of its own: write "
-                f"{'*'.join(name)}, or give variables= with {name} in it."
+                say(
+                    "{text} has {name}, which could be a product or a variable of its own: write {product}, or give "
+                    "variables= with {name} in it.",
+                    text=shown(text),
+                    name=name,
+                    product="*".join(name),
+                )
             )
         head = max((word for word in FUNCTIONS if name.startswith(word)), key=len, default="")
         if (inside := name.removeprefix(head)) and head and set(inside) <= single:
             raise ExpressionError(
-                f"{shown(text)} has {name}, which could be {head} of {inside} or a variable of its own: write "
-                f"{head}({'*'.join(inside)}), or give variables= with {name} in it."
+                say(
+                    "{text} has {name}, which could be {head} of {inside} or a variable of its own: write {call}, or "
+                    "give variables= with {name} in it.",
+                    text=shown(text),
+                    name=name,
+                    head=head,
+                    inside=inside,
+                    call=f"{head}({'*'.join(inside)})",
+                )
             )
