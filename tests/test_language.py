@@ -19,7 +19,7 @@ import thalweg
 from tests.cli.asked import run
 from thalweg.errors import UsageError
 from thalweg.formulas import FORMULAS
-from thalweg.language import LANGUAGES, language, say, use_language
+from thalweg.language import LANGUAGES, language, say, speaking, use_language
 from thalweg.study.study import Study
 
 ROOT = Path(thalweg.__file__).parent
@@ -197,12 +197,12 @@ def test_frequent_mistakes_are_answered_in_the_language(words: str, answer: str)
     ],
 )
 def test_a_formula_is_refused_in_korean(text: str, korean: str) -> None:
-    with use_language("ko"), pytest.raises(UsageError) as refused:
+    with speaking("ko"), pytest.raises(UsageError) as refused:
         thalweg.function(text)
     assert korean in str(refused.value)
 
 
 def test_a_call_is_refused_in_korean() -> None:
-    with use_language("ko"), pytest.raises(UsageError) as refused:
+    with speaking("ko"), pytest.raises(UsageError) as refused:
         thalweg.schedules.get("step(size=")
     assert str(refused.value).startswith("'step(size='은(는) 이름(인수=값, …) 형식이 아닙니다. 예: step(")
