@@ -206,3 +206,13 @@ def test_a_call_is_refused_in_korean() -> None:
     with speaking("ko"), pytest.raises(UsageError) as refused:
         thalweg.schedules.get("step(size=")
     assert str(refused.value).startswith("'step(size='은(는) 이름(인수=값, …) 형식이 아닙니다. 예: step(")
+
+
+def test_a_point_and_bounds_are_refused_in_korean() -> None:
+    with speaking("ko"):
+        with pytest.raises(UsageError, match="a가 있어 수가 아닙니다"):
+            thalweg.derivative("x^2", at="a")
+        with pytest.raises(UsageError, match=r"점의 수는 1개이고, .*의 변수는 2개입니다"):
+            thalweg.gradient("x*y", at=1)
+        with pytest.raises(UsageError, match="하강에는 시작점이 있어야 합니다"):
+            thalweg.minimum("x^2", method="descent")

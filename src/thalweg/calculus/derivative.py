@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Literal, overload
 
 from ..errors import ExpressionError
+from ..language import say
 from ..numbers import Range
 from .by_rules import Derivative, differentiated, valued
 from .function import Function, function
@@ -77,10 +78,12 @@ def derivative(
     name = _variable(f, wrt)
     if method == "limit":
         if order != 1:
-            raise ExpressionError(f"the limit definition gives the first derivative, not order {order!r}; use rules.")
+            raise ExpressionError(
+                say("the limit definition gives the first derivative, not order {order}; use rules.", order=repr(order))
+            )
         return by_definition(f, name, None if at is None else point(f, at))
     if method != "rules":
-        raise ExpressionError(f"{method!r} is not a way to differentiate; give rules or limit.")
+        raise ExpressionError(say("{method} is not a way to differentiate; give rules or limit.", method=repr(method)))
     order = Range(1, MOST, whole=True).check("the order", order, ExpressionError)
     by_rules = differentiated(f, name, order)
     return by_rules if at is None else valued(by_rules, point(f, at))
@@ -90,9 +93,18 @@ def _variable(f: Function, wrt: str | None) -> str:
     if wrt is None:
         if len(f.variables) > 1:
             names = ", ".join(f.variables)
-            raise ExpressionError(f"{f} has variables {names}; say which with wrt=, or ask for tw.gradient.")
+            raise ExpressionError(
+                say("{f} has variables {names}; say which with wrt=, or ask for tw.gradient.", f=str(f), names=names)
+            )
         return f.variables[0] if f.variables else "x"
     if f.variables and wrt not in f.variables:
         names = ", ".join(f.variables)
-        raise ExpressionError(f"{wrt!r} is not a variable of {f}, which has {names}; give one of them.")
+        raise ExpressionError(
+            say(
+                "{wrt} is not a variable of {f}, which has {names}; give one of them.",
+                wrt=repr(wrt),
+                f=str(f),
+                names=names,
+            )
+        )
     return wrt

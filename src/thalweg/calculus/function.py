@@ -16,6 +16,7 @@ from typing import Any
 import sympy as sp
 
 from ..errors import ExpressionError
+from ..language import say
 from ..typeset import Typeset
 from .bounds import Measure
 from .evaluation import evaluated
@@ -149,9 +150,11 @@ def _names(variables: str | Iterable[str]) -> tuple[str, ...]:
     order = tuple(str(word) for word in words)
     for word in order:
         if not word.isidentifier():
-            raise ExpressionError(f"{shown(word)} is not a variable's name; names are of letters, digits and _.")
+            raise ExpressionError(
+                say("{word} is not a variable's name; names are of letters, digits and _.", word=shown(word))
+            )
     if len(set(order)) < len(order):
-        raise ExpressionError(f"variables {', '.join(order)} name one twice; name each once.")
+        raise ExpressionError(say("variables {names} name one twice; name each once.", names=", ".join(order)))
     return order
 
 
@@ -198,7 +201,12 @@ def _ordered(variables: set[str], order: tuple[str, ...] | None, what: str) -> t
         return tuple(sorted(variables))
     if missing := sorted(variables - set(order)):
         raise ExpressionError(
-            f"{what} has {', '.join(missing)}, and variables= has {', '.join(order) or 'none'}; name all of them."
+            say(
+                "{what} has {missing}, and variables= has {names}; name all of them.",
+                what=what,
+                missing=", ".join(missing),
+                names=", ".join(order) or say("none"),
+            )
         )
     return order
 

@@ -122,11 +122,11 @@ class Limit(Typeset):
         from ..pictures.secant import secant
 
         if self.at is None or self.value is None:
-            raise ExpressionError("the picture needs a point; give it with at=.")
+            raise ExpressionError(say("the picture needs a point; give it with at=."))
         if not math.isfinite(self.value):
             raise ExpressionError(f"there is no tangent to draw, because {self.note or 'the slope is infinite'}.")
         if not (math.isfinite(h) and h != 0):
-            raise ExpressionError(f"the first distance is {h!r}, and must be a number that is not 0.")
+            raise ExpressionError(say("the first distance is {h}, and must be a number that is not 0.", h=repr(h)))
         here = self.at[self.function.variables.index(self.wrt)]
         across = np.linspace(here - 1.6 * abs(h), here + 1.6 * abs(h), 401)
         curve, title = self._along(across), f"{self.function}"
@@ -152,7 +152,9 @@ def by_definition(f: Function, wrt: str, at: tuple[float, ...] | None) -> Limit:
         return Limit(f, wrt, quotient, expression, None, np.array(STEPS), np.array([]), np.array([]), None, 0.0)
     here = float(f(*at))
     if not math.isfinite(here):
-        raise ExpressionError(f"{f} is not a real number at {', '.join(map(digits, at))}; give another point.")
+        raise ExpressionError(
+            say("{f} is not a real number at {point}; give another point.", f=str(f), point=", ".join(map(digits, at)))
+        )
     place = f.variables.index(wrt)
     h = np.array(STEPS) * 10.0 ** math.floor(math.log10(max(1.0, abs(at[place]))))
 

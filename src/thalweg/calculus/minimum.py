@@ -170,7 +170,7 @@ def minimum(
     """
     f = function(formula, variables)
     if not f.variables:
-        raise ExpressionError(f"{f} is constant and has no variable; name one with variables=.")
+        raise ExpressionError(say("{f} is constant and has no variable; name one with variables=.", f=str(f)))
     limits = ((-SPAN, SPAN),) * len(f.variables) if bounds is None else sides(bounds, f.variables, str(f))
     if method == "exact":
         return _exact(f, limits)
@@ -178,9 +178,11 @@ def minimum(
         return _grid(f, limits, resolution)
     if method == "descent":
         if start is None:
-            raise ExpressionError("a descent needs a start; give it with start=.")
+            raise ExpressionError(say("a descent needs a start; give it with start=."))
         return _descent(f, point(f, start), limits)
-    raise ExpressionError(f"{method!r} is not a way to find a minimum; give exact, grid or descent.")
+    raise ExpressionError(
+        say("{method} is not a way to find a minimum; give exact, grid or descent.", method=repr(method))
+    )
 
 
 def _exact(f: Function, bounds: tuple[tuple[float, float], ...]) -> Minimum:
@@ -273,7 +275,7 @@ def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int 
     axes = [np.linspace(low, high, each) for low, high in bounds]
     values = np.asarray(f(*np.meshgrid(*axes, indexing="ij", sparse=True)), dtype=float)
     if not np.isfinite(values).any():
-        raise ExpressionError(f"{f} is a real number nowhere on the grid; give other bounds.")
+        raise ExpressionError(say("{f} is a real number nowhere on the grid; give other bounds.", f=str(f)))
     place = np.unravel_index(np.nanargmin(np.where(np.isnan(values), np.inf, values)), values.shape)
     at = tuple(float(axis[k]) for axis, k in zip(axes, place, strict=True))
     spaced = ", ".join(digits(float(f"{axis[1] - axis[0]:.4g}")) for axis in axes)

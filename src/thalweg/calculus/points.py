@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExpressionError
+from ..language import say
 from .function import Function, function
 
 Formula = Any  # what `tw.function` takes
@@ -24,13 +25,26 @@ def point(f: Function, at: Point) -> tuple[float, ...]:
     if isinstance(at, Mapping):
         if set(at) != set(f.variables):
             words, names = ", ".join(map(str, at)) or "nothing", ", ".join(f.variables)
-            raise ExpressionError(f"the point has {words}, and {f} has {names}; give each variable once.")
+            raise ExpressionError(
+                say(
+                    "the point has {words}, and {f} has {names}; give each variable once.",
+                    words=words,
+                    f=str(f),
+                    names=names,
+                )
+            )
         at = [at[name] for name in f.variables]
     words = [at] if isinstance(at, str) or not isinstance(at, Iterable) else list(at)
     if len(words) != len(f.variables):
         raise ExpressionError(
-            f"the point has {len(words)} number{'s' * (len(words) != 1)}, and {f} has {len(f.variables)} "
-            f"variable{'s' * (len(f.variables) != 1)}; give one number for each."
+            say(
+                "the point has {count} number{s}, and {f} has {most} variable{t}; give one number for each.",
+                count=len(words),
+                s="s" * (len(words) != 1),
+                f=str(f),
+                most=len(f.variables),
+                t="s" * (len(f.variables) != 1),
+            )
         )
     return tuple(map(number, words))
 
@@ -51,7 +65,14 @@ def sides(bounds: Any, variables: tuple[str, ...], what: str) -> tuple[tuple[flo
     names = ", ".join(variables)
     if isinstance(bounds, Mapping):
         if set(bounds) != set(variables):
-            raise ExpressionError(f"the bounds are for {', '.join(map(str, bounds))}, and {what} has {names}.")
+            raise ExpressionError(
+                say(
+                    "the bounds are for {bounds}, and {what} has {names}.",
+                    bounds=", ".join(map(str, bounds)),
+                    what=what,
+                    names=names,
+                )
+            )
         bounds = [bounds[name] for name in variables]
     try:
         pairs = [bounds] if np.ndim(bounds) == 1 and not isinstance(bounds[0], list | tuple) else bounds
@@ -60,13 +81,18 @@ def sides(bounds: Any, variables: tuple[str, ...], what: str) -> tuple[tuple[flo
         raise
     except (TypeError, ValueError, KeyError) as error:
         raise ExpressionError(
-            f"{bounds!r} are not bounds; give (low, high), or one such pair for each variable."
+            say("{bounds} are not bounds; give (low, high), or one such pair for each variable.", bounds=repr(bounds))
         ) from error
     limits = limits * len(variables) if len(limits) == 1 else limits
     if len(limits) != len(variables) or any(low >= high for low, high in limits):
         raise ExpressionError(
-            f"{bounds!r} are not bounds of {what}; give low < high as (low, high), one for each of {names} or one for "
-            "all."
+            say(
+                "{bounds} are not bounds of {what}; give low < high as (low, high), one for each of {names} or one "
+                "for all.",
+                bounds=repr(bounds),
+                what=what,
+                names=names,
+            )
         )
     return limits
 
@@ -76,12 +102,18 @@ def number(word: Any) -> float:
     if isinstance(word, str):
         f = function(word)
         if f.variables:
-            raise ExpressionError(f"{word!r} is not a number, because it has {', '.join(f.variables)}; give a number.")
+            raise ExpressionError(
+                say(
+                    "{word} is not a number, because it has {names}; give a number.",
+                    word=repr(word),
+                    names=", ".join(f.variables),
+                )
+            )
         return f()
     try:
         value = float(word)
     except (TypeError, ValueError) as error:
-        raise ExpressionError(f"{word!r} is not a number; give one, e.g. 2 or 'pi/2'.") from error
+        raise ExpressionError(say("{word} is not a number; give one, e.g. 2 or 'pi/2'.", word=repr(word))) from error
     if not math.isfinite(value):
-        raise ExpressionError(f"{word!r} is not a finite number; give one.")
+        raise ExpressionError(say("{word} is not a finite number; give one.", word=repr(word)))
     return value
