@@ -39,10 +39,10 @@ STEPS = (50, 1000)
 def gradients(weights: int) -> Iterator[torch.Tensor]:
     """A direction that lasts, noise, and sizes from 1e-4 to 1e2: float32."""
     generator = torch.Generator().manual_seed(11)
-    sizes = torch.logspace(-4, 2, weights)
-    lasting = torch.randn(weights, generator=generator)
+    sizes = torch.logspace(-4, 2, weights, dtype=torch.float32)
+    lasting = torch.randn(weights, generator=generator, dtype=torch.float32)
     for _ in range(STEPS[-1]):
-        yield sizes * (0.3 * lasting + torch.randn(weights, generator=generator))
+        yield sizes * (0.3 * lasting + torch.randn(weights, generator=generator, dtype=torch.float32))
 
 
 def with_optimizer(kind: Any, arguments: dict[str, Any], dtype: torch.dtype, weights: int) -> list[torch.Tensor]:
