@@ -89,6 +89,17 @@ def test_processes_are_foreseen_where_they_are_worth_starting(
     assert forecast(**TINY, batched=False).cores == at_once
 
 
+@pytest.mark.parametrize(("more", "at_once"), [(0, 2), (1, 1)])
+def test_what_processes_are_worth_counts_all_programs(
+    more: int, at_once: int, cores: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores(2)
+    given = {**TINY, "batch_sizes": [16, 32], "batched": False}
+    monkeypatch.setattr(Programs, "step_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(memory, "WORTH", forecast(**given).stages[0].steps + more)
+    assert [program.at_once for program in forecast(**given).programs] == [at_once, at_once]
+
+
 def test_a_forecast_is_plain_values(foreseen: Forecast) -> None:
     values = json.loads(json.dumps(foreseen.to_json(), allow_nan=False))
     assert values["memory"] == foreseen.memory

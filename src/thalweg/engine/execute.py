@@ -16,7 +16,6 @@ from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch.utils.data import DataLoader
 
 from ..errors import PlanError
@@ -44,7 +43,7 @@ from .outlook import Outlook
 from .pace import Opened, Pace, each_of
 from .portable import portable
 from .processes import Processes
-from .programs import COMPILED, WORTH, Members, Programs
+from .programs import COMPILED, WORTH, Members, Programs, alone_seconds
 from .progress import Progress
 from .recipe_run import run_recipe
 from .refinement import refined
@@ -325,11 +324,9 @@ def _workers(ledger: Ledger, programs: Members, rows: Sequence[BlockRow], until:
     cores = min(programs.at_once, len(rows))
     if isinstance(programs, Loops) and programs.problem.is_command:
         return Threads(programs, cores)  # which only wait for the processes that they have started
-    steps = [len(row.settings) * programs.steps(row.settings[0], row.fold) for row in rows]
-    step_seconds = [
-        programs.step_seconds(row.settings[0]) * (until or programs.plan.epochs_of(row.stage)) for row in rows
-    ]
-    if cores > 1 and (ledger.processes is not None or np.dot(steps, step_seconds) >= WORTH):
+    passes = until or programs.plan.epochs_of(rows[0].stage)  # that of all
+    seconds = alone_seconds(programs, ((row.settings, row.fold) for row in rows), passes)
+    if cores > 1 and (ledger.processes is not None or seconds >= WORTH):
         return _processes(ledger, programs) or Threads(programs, 1)
     return Threads(programs, 1)
 

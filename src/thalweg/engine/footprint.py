@@ -21,7 +21,7 @@ from ..population.memory import free_memory, shown
 from ..regularizers.stopping import EarlyStopping
 from .block_run import STEPS_SECONDS
 from .portable import portable
-from .programs import RECOMPUTED, WORTH, Programs, dtype_of
+from .programs import RECOMPUTED, WORTH, Programs, alone_seconds, dtype_of
 
 GRADIENTS = 3  # times a layer's outputs that a step of plain PyTorch takes: forward, gradient, and in between
 
@@ -163,14 +163,21 @@ def data_bytes(programs: Programs) -> int:
 
 def workers(programs: Programs, blocks: Sequence[Cut]) -> int:
     """How many of these blocks train at once."""
-    first = blocks[0][1][0]
-    if programs.alone(first):  # in processes, where they are worth starting
-        each = sum(len(settings) * programs.steps(first, fold) for _, settings, fold in blocks)
-        seconds = each * programs.plan.epochs * programs.step_seconds(first)
-        several = seconds >= WORTH and portable(programs) is not None
+    if programs.workers is not None:
+        return min(programs.workers, len(blocks))
+    if programs.alone(blocks[0][1][0]):
+        several = _processes(programs)
     else:
         several = not isinstance(programs.problem.train, DataLoader)
-    return min(programs.workers or (torch.get_num_threads() if several else 1), len(blocks))
+    return min(torch.get_num_threads() if several else 1, len(blocks))
+
+
+def _processes(programs: Programs) -> bool:
+    """Whether the members that are trained alone are worth processes, by the search, of all programs together."""
+    plan = programs.plan
+    alone = [settings for settings in programs.all.values() if programs.alone(settings[0])]
+    parts = ((settings, fold) for settings in alone for fold in plan.search_folds)
+    return alone_seconds(programs, parts, plan.seeds * plan.epochs) >= WORTH and portable(programs) is not None
 
 
 def too_large(programs: Programs) -> list[str]:

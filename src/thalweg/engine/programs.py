@@ -392,3 +392,15 @@ def with_frozen(problem: Prepared, groups: ParameterGroups | None) -> Prepared:
 
 def dtype_of(problem: Prepared) -> torch.dtype:
     return next(p for p in built(problem).parameters() if p.requires_grad).dtype
+
+
+def alone_seconds(programs: Members, parts: Iterable[tuple[Sequence[Setting], int | None]], passes: int) -> float:
+    """Of one core, for so many passes of members that are trained alone.
+
+    Args:
+        parts: settings of one program, and their fold.
+    """
+    return passes * sum(
+        len(settings) * programs.steps(settings[0], fold) * programs.step_seconds(settings[0])
+        for settings, fold in parts
+    )
