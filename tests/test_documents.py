@@ -92,5 +92,8 @@ def test_the_readme_is_as_fast_as_the_tables_say() -> None:
         f"{plain['diabetes']} on `diabetes`, {plain['GRU']} for a GRU, {plain['text']} for the transformer `text`; "
         f"{shown(digits[7])} a program for `digits` written by hand in JAX"
     ) in text
+    other = {row[0]: row for row in tables("population_another_machine")[0]}
+    ratios = [float(other[name][6].partition("×")[0]) for name in (digits[0], *plain)]
+    assert f"{shown(other[digits[0]][6])} on `digits`, and {min(ratios):.1f}× to {max(ratios):.0f}×, on" in text
     whole = {row[0]: float(row[4]) for row in tables("matrix_rules")[0]}
     assert f"{whole['Muon']:.1f}× torch's Muon, {whole['Adafactor']:.1f}× its Adafactor" in text
