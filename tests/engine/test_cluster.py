@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import shlex
@@ -341,6 +342,33 @@ def test_a_node_that_joins_later_trains_as_well(
     assert set(epochs_trained(file).values()) == {1}  # none twice
     assert len({line.split()[0] for line in file.read_text().splitlines()}) == before + 1  # processes
     nodes.remove_node(*added)
+
+
+@pytest.mark.slow
+def test_a_node_with_other_versions_that_joins_later_ends_a_study_and_nothing_is_lost(
+    nodes: Any, alone: tw.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, driver = tmp_path / "a.db", os.getpid()
+    stops = After(_5=lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        tw.compare(passes, store=path, callbacks=[stops], **FEW)
+    done = len(tw.Study.open(path).curves())
+
+    def look() -> dict[str, str]:
+        import os
+
+        return {"torch": "2.11" if os.getpid() == driver else "2.12"}
+
+    monkeypatch.setattr("thalweg.engine.cluster.WATCH", 0.2)
+    with closing(Cluster(nodes.address)) as joined:
+        monkeypatch.setattr("thalweg.engine.cluster._look", lambda: look)
+        monkeypatch.setattr(joined, "_hire", lambda: asyncio.sleep(0))  # no worker begins, so that the node is first
+        added = nodes.add_node(**NODE)
+        with pytest.raises(WorkError, match=r"node .* has torch 2\.12, and this machine \(.*\) 2\.11; install the"):
+            tw.resume(path, passes, cluster=joined, progress=False)
+    nodes.remove_node(added)
+    assert len(tw.Study.open(path).curves()) == done > 0
+    assert same(tw.resume(path, passes, progress=False), alone)
 
 
 def dies(run: tw.Run) -> None:
