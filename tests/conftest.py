@@ -29,10 +29,12 @@ if not WHOLE:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the slow cases that another share of a test's cases has, spread over all of its parameters."""
+    """Leaves out the heaviest tests, and the slow cases that another share of a test's cases has."""
 
     def left_out(item: pytest.Item) -> bool:
-        marker = item.get_closest_marker("share")
+        if item.get_closest_marker("whole") is not None:
+            return True
+        marker = item.get_closest_marker("share")  # spread over all of the test's parameters
         slow = item.get_closest_marker("slow") is not None
         return marker is not None and slow and zlib.crc32(item.nodeid.encode()) % marker.kwargs["of"] != 0
 

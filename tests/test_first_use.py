@@ -315,6 +315,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_a_problem_as_it_is_written(name: str) -> None:
     trained(tw.Problem(**PROBLEMS[name], name="mine"))

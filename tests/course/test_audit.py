@@ -408,7 +408,7 @@ def test_7_4_label_smoothing_is_torchs() -> None:
     torch.testing.assert_close(tw.losses.CrossEntropy(label_smoothing=0.1)(outputs, targets), due)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_7_6_and_7_8_dropout_beside_the_others(folder: Path) -> None:
     kinds = ["none", "l1(1e-4)", "l2(1e-4)", "decoupled_decay(1e-4)", "early_stopping", "label_smoothing(0.1)", "mixup"]
     kinds += ["input_noise(0.1)", "weight_noise(0.01)", "dropout(0.2)"]

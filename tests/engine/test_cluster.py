@@ -175,7 +175,7 @@ def test_a_killed_driver_s_study_is_carried_on(nodes: Any, workers: Cluster, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", share(["loop", "auto", "stacked"], "auto"))
+@pytest.mark.parametrize("way", share(["auto", "loop", "stacked"]))
 def test_a_study_on_two_nodes_is_that_of_one_machine(workers: Cluster, tmp_path: Path, way: str) -> None:
     """With folds, halving, growth and a confirmation."""
     own = tw.Problem(network, (X[:40], Y[:40]), (X[40:50], Y[40:50]), (X[50:], Y[50:]), "mse")

@@ -39,7 +39,7 @@ def runs(behaviour: Any) -> dict[tuple[str, str], Any]:
     return {pair: behaviour.tuned("digits", *pair, fresh=5, refine=0) for pair in pairs}
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_schedule_free_is_within_the_verdict_of_a_tuned_cosine(runs: dict[tuple[str, str], Any]) -> None:
     """Over seeds and samples; paired by seed it costs less than a quarter of the loss."""
     cosine, averaged = runs["adamw", "cosine"], runs["schedule_free_adamw", "constant"]
@@ -57,7 +57,7 @@ def test_ranks_turn_over_after_the_middle_of_the_decay(behaviour: Any, runs: dic
     assert (len(reliable), turned, pairs) == (1, 1, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_best_rates_move_less_over_widths_than_those_of_adam(behaviour: Any) -> None:
     found = behaviour.transfers(widths=(16, 64))
     assert interval(found["adam"].shift, skewed=False).high < 0
@@ -65,7 +65,7 @@ def test_best_rates_move_less_over_widths_than_those_of_adam(behaviour: Any) -> 
         assert behaviour.difference(abs(found["adam"].shift), abs(found[rule].shift)).low > 0, rule
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_the_cliff_is_two_to_four_times_the_best_rate(behaviour: Any) -> None:
     found = behaviour.cliffs(("sgd", "lamb", "adam"))
     octaves = {rule: interval(np.subtract(*found[rule][::-1]), skewed=False) for rule in found}

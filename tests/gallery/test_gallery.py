@@ -63,15 +63,11 @@ SLOW = {
     "race-from-a-saddle",
     "bagging-and-boosting",
 }
-SHARE = [pytest.mark.slow, pytest.mark.share(of=2)]
-
-
 QUICK = [name for name in names() if name not in SLOW]
 
 
-@pytest.mark.parametrize(
-    "name", [*mostly_slow(QUICK, *QUICK[::3]), *(pytest.param(name, marks=SHARE) for name in names() if name in SLOW)]
-)
+@pytest.mark.share(of=3)
+@pytest.mark.parametrize("name", mostly_slow(names(), *QUICK[::3]))
 def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> None:
     figure = drawn(name)["figure"]
     assert isinstance(figure, go.Figure)
@@ -192,7 +188,7 @@ def test_a_rate_for_each_coordinate_leads_past_a_saddle() -> None:
     assert np.abs(ends["adam"] - ends["adamw"])[seen].max() < 0.02
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_the_smaller_the_batch_the_flatter_but_not_the_better() -> None:
     figure = drawn("sharp-and-flat-minima")["figure"]
     assert isinstance(figure, go.Figure)

@@ -38,6 +38,7 @@ def test_float64_agrees_with_torch_or_the_paper(case: Case, shape: list[int], se
             assert difference(path.states[name], value) <= 1e-10, name
 
 
+@pytest.mark.share(of=4)
 @pytest.mark.slow
 @every_case
 @given(shape=shapes, seed=seeds)

@@ -130,6 +130,7 @@ def test_generated_source_is_written_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(list(tmp_path.glob("*.py"))) == 2
 
 
+@pytest.mark.share(of=4)
 @pytest.mark.slow
 @every_formula
 def test_float32_is_never_widened_inside_the_loop(name: str) -> None:

@@ -50,6 +50,7 @@ def test_the_kernels_are_interpreted() -> None:
     assert triton_gpu.device_functions().INTERPRETED
 
 
+@pytest.mark.share(of=4)
 @cases(ONE_EACH)
 def test_float64_agrees_with_torch_or_the_paper(case: Case) -> None:
     w, gradients = start_and_gradients((5, 7), 1, 12)
@@ -60,6 +61,7 @@ def test_float64_agrees_with_torch_or_the_paper(case: Case) -> None:
         assert difference(path.states[name], value) <= 1e-10, name
 
 
+@pytest.mark.share(of=4)
 @cases(ADAM)
 def test_float32_stays_near_float64(case: Case) -> None:
     w, gradients = start_and_gradients((3, 1, 11), 2, 12)
@@ -70,6 +72,7 @@ def test_float32_stays_near_float64(case: Case) -> None:
         assert difference(path.states[name], value) <= 1e-5, name
 
 
+@pytest.mark.share(of=4)
 @cases(ADAM)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_edge_gradients_break_the_weights_that_the_reference_breaks(case: Case, dtype: torch.dtype) -> None:
@@ -425,5 +428,5 @@ def test_the_compiler_takes_the_kernels_for_a_gpu_that_is_not_here(tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_compiler_takes_every_formula(tmp_path: Path) -> None:
-    texts = share([case.text for case in CASES], of=6)
+    texts = share([case.text for case in CASES], of=12)
     assert f"compiled {len(texts)}" in compile_for_hopper(tmp_path, *texts)

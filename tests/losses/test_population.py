@@ -48,6 +48,7 @@ def stacked(model: nn.Module) -> list[Tensor]:
     return [draw(k, MEMBERS, *p.shape, scale=1) for k, p in enumerate(model.parameters())]
 
 
+@pytest.mark.share(of=4)
 @pytest.mark.parametrize("label", MEANS)
 def test_in_a_population_equals_alone(label: str) -> None:
     model, loss = Shaped(label), losses.get(label)

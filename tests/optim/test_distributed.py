@@ -73,6 +73,7 @@ def trained(name: str, steps: int, **more: Any) -> tuple[nn.Module, Any]:
     return model, optimizer
 
 
+@pytest.mark.share(of=4)
 @each
 @pytest.mark.parametrize("scenario", ["ddp", "fsdp"])
 @pytest.mark.slow

@@ -22,7 +22,10 @@ from .models import ADAFACTOR, EACH, OPTIONS, OWN, OWN_BEYOND, close, network, t
 
 EVERY_TORCH = {**OPTIONS, "Adafactor": ADAFACTOR}  # Muon, which takes matrices alone, has a file of its own
 EVERY = [*EVERY_TORCH, *OWN, *OWN_BEYOND]
-each = pytest.mark.parametrize(("name", "options"), [*EACH, *(("Adafactor", o) for o in ADAFACTOR)], ids=str)
+FEW = ("SGD", "AdamW")
+PAIRS = [*EACH, *(("Adafactor", options) for options in ADAFACTOR)]
+SLOW = [pytest.param(*pair, marks=pytest.mark.slow) for pair in PAIRS if pair[0] not in FEW]
+each = pytest.mark.parametrize(("name", "options"), [*(pair for pair in PAIRS if pair[0] in FEW), *SLOW], ids=str)
 torchs = pytest.mark.parametrize("name", EVERY_TORCH)
 
 
@@ -30,6 +33,7 @@ def both(name: str) -> tuple[Any, Any]:
     return getattr(tw.optim, name), getattr(torch.optim, name)
 
 
+@pytest.mark.share(of=2)
 @each
 @pytest.mark.usefixtures("doubles")
 def test_the_path_is_torchs(name: str, options: dict[str, Any]) -> None:
@@ -58,7 +62,8 @@ def test_a_state_dict_goes_on_in_the_other(name: str, options: dict[str, Any], o
     assert close(weights(model), weights(whole))
 
 
-@torchs
+@pytest.mark.share(of=2)
+@pytest.mark.parametrize("name", mostly_slow(EVERY_TORCH, *FEW))
 def test_states_have_torchs_names_shapes_and_dtypes(name: str) -> None:
     for options in EVERY_TORCH[name]:
         states = []
@@ -164,6 +169,7 @@ def test_classes_that_torch_has_not_follow_their_formula(name: str) -> None:
     assert not close(w.detach(), torch.linspace(-1, 1, 9, dtype=torch.float64), 1e-3)
 
 
+@pytest.mark.share(of=4)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_half_precision_is_computed_in_single_and_rounded_once(name: str) -> None:
@@ -174,6 +180,7 @@ def test_half_precision_is_computed_in_single_and_rounded_once(name: str) -> Non
     assert torch.equal(rounded, single.bfloat16())
 
 
+@pytest.mark.share(of=4)
 @pytest.mark.slow
 @each
 def test_half_precision_state_dicts_keep_their_dtype(name: str, options: dict[str, Any]) -> None:
@@ -188,6 +195,7 @@ def test_half_precision_state_dicts_keep_their_dtype(name: str, options: dict[st
         assert {v.dtype for n, v in state.items() if n not in ("mu_product", "eta")} <= {torch.float32}
 
 
+@pytest.mark.share(of=4)
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("way", mostly_slow(["deepcopy", "pickle", "torch.save"], "torch.save"))
 def test_copies_go_on_alike(name: str, way: str) -> None:

@@ -49,7 +49,7 @@ def values(optimizer: FormulaOptimizer) -> list[torch.Tensor]:
 FEW = ("sgd", "adam", "lion")
 
 
-@pytest.mark.share(of=6)
+@pytest.mark.share(of=12)
 @pytest.mark.parametrize("name", mostly_slow(ELEMENTWISE, *FEW))
 @small
 @pytest.mark.parametrize("dtype", mostly_slow([torch.float32, torch.float64, torch.bfloat16], torch.bfloat16), ids=str)

@@ -91,7 +91,7 @@ def test_whole_step_equals_separate_calls(name: str, options: dict[str, Any]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.share(of=4)
+@pytest.mark.share(of=6)
 @whole
 @pytest.mark.parametrize("name", [*OWN, *OWN_BEYOND])
 def test_whole_step_of_the_others_equals_separate_calls(name: str, options: dict[str, Any]) -> None:

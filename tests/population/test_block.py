@@ -118,6 +118,7 @@ def alone(task: Task, member: Member) -> tuple[list[float], nn.Module]:
     return losses, model
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-9), pytest.param(torch.float32, 2e-4, marks=pytest.mark.slow)]
 )
@@ -134,6 +135,7 @@ def test_every_member_follows_the_path_of_the_same_run_alone(dtype: torch.dtype,
             assert distance < tolerance, label
 
 
+@pytest.mark.share(of=2)
 def test_members_go_on_in_another_block_as_if_nothing_had_happened() -> None:
     task = make_task(torch.float32)
     stops = regularizers.get("early_stopping(2) + ema(0.9)")
@@ -173,6 +175,7 @@ def test_members_of_a_seed_start_alike_and_seeds_differ() -> None:
     assert all(torch.equal(w[0], a) for w, a in zip(first.weights, again.values(), strict=True))
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize("rate", mostly_slow([1e300, 1e200], 1e300))
 def test_a_diverging_member_alters_no_bit_of_the_others(rate: float, program: str) -> None:
     task, members = make_task(), make_members()
@@ -260,7 +263,7 @@ def test_checkpoints_of_older_versions_go_on() -> None:
     assert np.array_equal(second.diverged, whole.diverged)
 
 
-@pytest.mark.share(of=4)
+@pytest.mark.share(of=6)
 @pytest.mark.parametrize("stop", mostly_slow([1, 2, 3, 4, 7, 9], 3, 7))
 def test_saved_anywhere_and_taken_up_again_gives_the_same_bits(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Yields come after each step and each pass: every one of them is a place to stop."""

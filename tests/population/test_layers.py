@@ -143,7 +143,7 @@ def alone(task: Task, member: Member) -> tuple[list[float], nn.Module]:
     return losses, model
 
 
-@pytest.mark.share(of=3)
+@pytest.mark.share(of=4)
 @pytest.mark.parametrize("name", mostly_slow(MODELS, "batch norm", "dropout"))
 def test_a_layer_in_a_population_is_the_same_alone(name: str) -> None:
     task = task_of(MODELS[name])

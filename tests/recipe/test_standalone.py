@@ -266,6 +266,7 @@ FORMS = {
 }
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize("form", mostly_slow([*FORMS], "flat", "a loader of dicts"))
 def test_trees_stand_in_their_recipes(form: str, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(TREES.replace("{problem}", FORMS[form]))

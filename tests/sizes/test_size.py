@@ -122,7 +122,7 @@ def test_torchinfo_counts_the_same(name: str) -> None:
     assert {n: row["output"] for n, row in rows(ours).items()} == names
 
 
-@pytest.mark.share(of=4)
+@pytest.mark.share(of=8)
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", mostly_slow(tw.formulas.names(), "sgd", "adam"))
 def test_states_take_what_a_real_optimizer_allocates(name: str, form: str) -> None:

@@ -238,6 +238,7 @@ def test_a_wrong_value_somewhere(key: str, path: Path) -> None:
     sweep_meta(path, key, ["recipe"] if key in ("plan", "problem", "costs") else ["show"], every=23)
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(stored_meta()))
 def test_each_place_with_wrong_values(key: str, path: Path) -> None:
@@ -256,6 +257,7 @@ def test_a_value_that_is_missing(key: str, path: Path) -> None:
     survives(path, key, ["show", "export"])
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ["blocks", "members", "curves"])
 def test_each_wrong_cell(table: str, path: Path) -> None:

@@ -191,7 +191,7 @@ def study(problem: tw.Problem, store: Path, **asked: Any) -> tw.Study:
 EVERYDAY = ("inputs by name", "no targets")
 
 
-@pytest.mark.share(of=3)
+@pytest.mark.share(of=4)
 @pytest.mark.parametrize("form", mostly_slow(FORMS, *EVERYDAY))
 def test_every_form_trains_alike_in_every_way(form: str, tmp_path: Path) -> None:
     problem, curves = tw.Problem(**FORMS[form], name="form"), {}

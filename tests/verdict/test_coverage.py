@@ -175,6 +175,7 @@ def test_true_places_lie_in_their_intervals(monkeypatch: pytest.MonkeyPatch) -> 
 # How many more seeds
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize(
     ("gap", "optimizers"), [(1.0, 2), *(pytest.param(*two, marks=pytest.mark.slow) for two in ((0.5, 2), (1.0, 4)))]
 )
@@ -326,7 +327,7 @@ def test_the_margin_says_what_does_not_matter() -> None:
     assert rank(cells, margin=0.05)[1].standing == ["best", "practically the same", "practically the same"]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_the_chance_of_being_best_is_shrunk_where_nothing_differs() -> None:
     """What is shown for the leader and how often that is true, for means that scatter as their errors do, and less."""
     rng = RNG(4)
@@ -359,8 +360,8 @@ def test_runs_that_diverged_are_beyond_every_loss() -> None:
     assert intervals.quantile(np.array([2.0, 1.0]), 0.9) == 2.0
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("levels", mostly_slow([(6, 1, 1), (8, 1)], (8, 1)))
-@pytest.mark.slow
 def test_picks_among_unequally_many_hold(levels: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that are alike, of which each level is represented by the lowest: none is told apart too often for
     having been picked among more, and what a choice may cost holds against all."""

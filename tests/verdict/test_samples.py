@@ -52,7 +52,7 @@ def test_so_many_samples_do_settle_it(candidates: int) -> None:
     assert np.mean(settled) >= 0.8 - 2.5 * math.sqrt(0.16 / len(settled))
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("candidates", [2, 4])
 def test_looking_again_at_more_samples_four_times_keeps_false_separations_rare(candidates: int) -> None:
     """Identical candidates, extended until they are told apart or four times; without the levels of each look, more."""

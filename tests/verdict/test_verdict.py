@@ -767,7 +767,7 @@ def test_defaults_that_are_better_than_what_was_tuned_are_first() -> None:
     assert result.to_json()["entries"][0]["search_value"] is None
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_levels_that_are_alike_are_seldom_told_apart_and_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """On many made-up studies: how often is a difference claimed where there is none, and where there is one?"""
     monkeypatch.setattr(chances, "RESAMPLES", 1)
