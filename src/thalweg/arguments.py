@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from .aliases import called
 from .errors import UsageError, short
+from .language import say
 from .numbers import Range
 from .unknown import unknown
 
@@ -60,10 +61,12 @@ def build(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) 
     allowed = {f.name: f for f in fields(kind) if f.init}  # pyright: ignore[reportArgumentType]
     for argument in arguments:
         if argument not in allowed:
-            raise base.error(unknown(f"argument of {name}", argument, allowed))
+            raise base.error(unknown("argument", argument, allowed, name))
     for argument, f in allowed.items():
         if f.default is f.default_factory is MISSING and argument not in arguments:
-            raise base.error(f"{name} needs {argument}; e.g. {kind.needs}.")
+            raise base.error(
+                say("{name} needs {argument}; e.g. {example}.", name=name, argument=argument, example=kind.needs)
+            )
     return kind(**arguments)
 
 
@@ -102,7 +105,8 @@ def flag(default: bool) -> Any:
 def _one_of(values: tuple[Any, ...], default: Any, kind: str) -> Any:
     def read(what: str, value: Any, error: type[UsageError]) -> Any:
         if not isinstance(value, type(default)) or value not in values:
-            raise error(f"{what} is {short(repr(value))}; give {' or '.join(map(repr, values))}.")
+            allowed = say(" or ").join(map(repr, values))
+            raise error(say("{what} is {value}; give {allowed}.", what=what, value=short(repr(value)), allowed=allowed))
         return value
 
     return declared(read, default, kind)

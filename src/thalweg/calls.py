@@ -54,7 +54,10 @@ def read(text: str, error: type[UsageError], example: str) -> Call:
         with warnings.catch_warnings(action="error"):
             return _call(ast.parse(text, mode="eval").body, 1)
     except _TooDeepError as failure:
-        raise error(f"{short(text)!r} has calls within calls, more than {DEEPEST} deep; give fewer.") from failure
+        words = say(
+            "{text} has calls within calls, more than {most} deep; give fewer.", text=repr(short(text)), most=DEEPEST
+        )
+        raise error(words) from failure
     except (SyntaxError, Warning, ValueError, TypeError, RecursionError, MemoryError) as failure:
         raise refused from failure
 

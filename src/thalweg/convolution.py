@@ -17,6 +17,7 @@ import numpy as np
 import sympy as sp
 
 from .errors import UsageError
+from .language import Word, mark, say
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -73,7 +74,13 @@ class Convolution:
         ((array([2, 3, 4]), array([-2,  0,  4])), np.int64(2))
         """
         if len(place) != self.values.ndim:
-            raise UsageError(f"the place {place} has {len(place)} numbers; the values have shape {self.values.shape}.")
+            words = say(
+                "the place {place} has {count} numbers; the values have shape {shape}.",
+                place=place,
+                count=len(place),
+                shape=self.values.shape,
+            )
+            raise UsageError(words)
         axes = len(self.stride)
         steps = zip(place[-axes:], self.stride, self.kernel.shape[-axes:], strict=True)
         under = self.padded[(..., *(slice(i * s, i * s + k) for i, s, k in steps))]
@@ -91,14 +98,21 @@ class Convolution:
         if values.ndim > axes:
             if len(values) > 1:
                 raise UsageError(
-                    f"the kernel has {len(values)} outputs and a picture shows one; convolve with kernel[:1], say."
+                    say(
+                        "the kernel has {count} outputs and a picture shows one; convolve with kernel[:1], say.",
+                        count=len(values),
+                    )
                 )
             values, slid = values[0], slid[0]
         planes, kernels = (part if self.signal.ndim > axes else part[None] for part in (self.padded, slid))
         count = len(planes)
         if count > CHANNELS:
             raise UsageError(
-                f"a picture shows at most {CHANNELS} channels, and there are {count}; convolve some of them."
+                say(
+                    "a picture shows at most {most} channels, and there are {count}; convolve some of them.",
+                    most=CHANNELS,
+                    count=count,
+                )
             )
         if self.signal.ndim == 1:
             return sliding_line(self.padded, slid, values, self.stride[0], self.padding[0], self.mode)
@@ -187,26 +201,37 @@ def convolve(
     (array([0.282095]), np.float64(0.282095))
     """
     if mode not in MODES:
-        raise UsageError(f"the mode is {mode!r}; give 'convolution' or 'cross-correlation'.")
+        allowed = say(" or ").join(map(repr, MODES))
+        raise UsageError(
+            say("{what} is {value}; give {allowed}.", what=mark("the mode"), value=repr(mode), allowed=allowed)
+        )
     functions = [callable(one) or isinstance(one, str | sp.Expr) for one in (signal, kernel)]
     if all(functions):
         if stride != 1 or padding != 0:
-            raise UsageError("stride= and padding= are for numbers; leave them out for two functions.")
+            raise UsageError(say("stride= and padding= are for numbers; leave them out for two functions."))
         return _continuous(signal, kernel, mode, at, over)
     if any(functions):
-        raise UsageError("a function and numbers cannot be convolved; give two functions, or numbers for both.")
+        raise UsageError(say("a function and numbers cannot be convolved; give two functions, or numbers for both."))
     if at is not None:
-        raise UsageError("at= is for functions; numbers have a value at each place.")
-    return _discrete(_numbers(signal, "signal"), _numbers(kernel, "kernel"), mode, stride, padding)
+        raise UsageError(say("at= is for functions; numbers have a value at each place."))
+    return _discrete(_numbers(signal, mark("signal")), _numbers(kernel, mark("kernel")), mode, stride, padding)
 
 
-def _numbers(data: Any, what: str) -> np.ndarray:
+def _numbers(data: Any, what: Word) -> np.ndarray:
     try:
         array = np.asarray(data.detach().cpu() if hasattr(data, "detach") else data)
     except ValueError as error:
-        raise UsageError(f"the {what} is not an array ({error}); its rows must be equally long.") from error
+        words = say("the {what} is not an array ({reason}); its rows must be equally long.", what=what, reason=error)
+        raise UsageError(words) from error
     if array.dtype.kind not in "biuf" or array.size == 0:
-        raise UsageError(f"the {what} is of {array.dtype}, shape {array.shape}; give real numbers, at least one.")
+        raise UsageError(
+            say(
+                "the {what} is of {type}, shape {shape}; give real numbers, at least one.",
+                what=what,
+                type=array.dtype,
+                shape=array.shape,
+            )
+        )
     return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
 
@@ -217,11 +242,15 @@ def _discrete(
 
     axes, planes, filters = _with_channels(signal, kernel)
     lengths, sizes = planes.shape[1:], filters.shape[2:]
-    steps, zeros = _per_axis(stride, axes, "stride", least=1), _zeros(padding, sizes, axes)
+    steps, zeros = _per_axis(stride, axes, mark("stride"), least=1), _zeros(padding, sizes, axes)
     for n, k, (before, after) in zip(lengths, sizes, zeros, strict=True):
         if (room := n + before + after) < k:
             raise UsageError(
-                f"a kernel of {k} is longer than the {room} elements; give a shorter one, or padding='full'."
+                say(
+                    "a kernel of {size} is longer than the {room} elements; give a shorter one, or padding='full'.",
+                    size=k,
+                    room=room,
+                )
             )
     weights = np.array(_flipped(filters, mode, axes), dtype=np.float64, order="C")  # torch lacks negative strides
     padded = np.pad(planes, ((0, 0), *zeros)).astype(np.float64)
@@ -230,7 +259,7 @@ def _discrete(
     if signal.dtype == kernel.dtype == np.int64:
         most = np.abs(padded).max() * np.abs(weights).sum(axis=tuple(range(1, weights.ndim))).max()
         if most >= _EXACT:
-            raise UsageError("the whole numbers are too large to be added up exactly; give them as floats.")
+            raise UsageError(say("the whole numbers are too large to be added up exactly; give them as floats."))
         values = np.rint(values).astype(np.int64)
     return Convolution(signal, kernel, mode, steps, zeros, values[0] if kernel.ndim < filters.ndim else values)
 
@@ -244,13 +273,23 @@ def _with_channels(signal: np.ndarray, kernel: np.ndarray) -> tuple[int, np.ndar
         filters = kernel if kernel.ndim > signal.ndim else kernel[None]
         if filters.shape[1] != signal.shape[0]:
             raise UsageError(
-                f"the signal has {signal.shape[0]} channels and the kernel {filters.shape[1]} (shapes {signal.shape} "
-                f"and {kernel.shape}); they must have as many."
+                say(
+                    "the signal has {channels} channels and the kernel {others} (shapes {signal} and {kernel}); they "
+                    "must have as many.",
+                    channels=signal.shape[0],
+                    others=filters.shape[1],
+                    signal=signal.shape,
+                    kernel=kernel.shape,
+                )
             )
         return signal.ndim - 1, signal, filters
     raise UsageError(
-        f"a signal of shape {signal.shape} and a kernel of shape {kernel.shape} do not fit: give (n,) and (k,), "
-        "(height, width) and (rows, columns), or (channels, …) and (outputs, channels, …)."
+        say(
+            "a signal of shape {signal} and a kernel of shape {kernel} do not fit: give (n,) and (k,), (height, width) "
+            "and (rows, columns), or (channels, …) and (outputs, channels, …).",
+            signal=signal.shape,
+            kernel=kernel.shape,
+        )
     )
 
 
@@ -267,18 +306,30 @@ PADDINGS: dict[str, Callable[[int], tuple[int, int]]] = {  # k → zeros before 
 
 def _zeros(padding: PerAxis | str, sizes: Sequence[int], axes: int) -> tuple[tuple[int, int], ...]:
     if not isinstance(padding, str):
-        return tuple((n, n) for n in _per_axis(padding, axes, "padding", least=0))
+        return tuple((n, n) for n in _per_axis(padding, axes, mark("padding"), least=0))
     if padding not in PADDINGS:
-        raise UsageError(f"the padding is {padding!r}; give a number of zeros, or {', '.join(PADDINGS)}.")
+        raise UsageError(
+            say(
+                "the padding is {padding}; give a number of zeros, or {names}.",
+                padding=repr(padding),
+                names=", ".join(PADDINGS),
+            )
+        )
     return tuple(map(PADDINGS[padding], sizes))
 
 
-def _per_axis(value: PerAxis, axes: int, what: str, least: int) -> tuple[int, ...]:
+def _per_axis(value: PerAxis, axes: int, what: Word, least: int) -> tuple[int, ...]:
     numbers: Any = tuple(value) if isinstance(value, list | tuple) else (value,) * axes
     whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= least for n in numbers)
     if len(numbers) != axes or not whole:
         raise UsageError(
-            f"the {what} is {value!r}; give a whole number, {least} or more, or one for each of {axes} axes."
+            say(
+                "the {what} is {value}; give a whole number, {least} or more, or one for each of {axes} axes.",
+                what=what,
+                value=repr(value),
+                least=least,
+                axes=axes,
+            )
         )
     return tuple(map(int, numbers))
 
@@ -288,10 +339,10 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
 
     points = np.linspace(-5, 5, 201) if at is None else np.atleast_1d(np.asarray(at, dtype=np.float64))
     if points.ndim != 1 or not np.isfinite(points).all():
-        raise UsageError("at= must be finite numbers in a row, the values of t.")
+        raise UsageError(say("at= must be finite numbers in a row, the values of t."))
     low, high = map(float, over)
     if not low < high:
-        raise UsageError(f"over= is {over}; give two bounds, the lower first.")
+        raise UsageError(say("over= is {bounds}; give two bounds, the lower first.", bounds=over))
     (first, name), (second, other) = _function(f), _function(g)
 
     def product(tau: float) -> np.ndarray:
@@ -304,8 +355,14 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
     scale = max(1.0, float(np.abs(values).max()))
     if not np.isfinite(values).all() or error > 1e4 * _TOLERANCE * scale:
         raise UsageError(
-            f"the integral of {name or 'f'} and {other or 'g'} over ({low:g}, {high:g}) does not converge; give "
-            "over= bounds between which it does, or functions that fall off."
+            say(
+                "the integral of {f} and {g} over ({low:g}, {high:g}) does not converge; give over= bounds between "
+                "which it does, or functions that fall off.",
+                f=name or "f",
+                g=other or "g",
+                low=low,
+                high=high,
+            )
         )
     return ContinuousConvolution(first, second, (name, other), mode, points, (low, high), values, float(error))
 
@@ -318,7 +375,13 @@ def _function(source: Any) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
         source = function(source)
         names = source.variables
         if len(names) != 1:
-            raise UsageError(f"{source} has {len(names)} variables ({', '.join(names)}); give a function of one.")
+            words = say(
+                "{f} has {count} variables ({names}); give a function of one.",
+                f=source,
+                count=len(names),
+                names=", ".join(names),
+            )
+            raise UsageError(words)
         name = str(source)
     else:
         name = getattr(source, "__name__", type(source).__name__)
@@ -328,7 +391,11 @@ def _function(source: Any) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
             return np.broadcast_to(np.asarray(source(x), dtype=np.float64), np.shape(x))
         except (TypeError, ValueError) as error:
             raise UsageError(
-                f"{name} cannot be evaluated on an array ({error}); write it in NumPy's functions, np.where for if."
+                say(
+                    "{f} cannot be evaluated on an array ({reason}); write it in NumPy's functions, np.where for if.",
+                    f=name,
+                    reason=error,
+                )
             ) from error
 
     return values, "" if name == "<lambda>" else name

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ThalwegError
+from .language import say
 
 
 @contextmanager
@@ -39,9 +40,14 @@ def check_place(path: Path, error: type[ThalwegError]) -> None:
     # Folders that are missing will be made; what has to exist is something above them to make them in.
     above = next(p for p in (path, *path.absolute().parents) if p.exists())
     if above != path and not above.is_dir():
-        raise error(f"{path} cannot be written: {above.name} is a file, not a folder; name another place.")
+        words = say(
+            "{file} cannot be written: {above} is a file, not a folder; name another place.",
+            file=path,
+            above=above.name,
+        )
+        raise error(words)
     if not os.access(above, os.W_OK):
-        raise error(f"{path} cannot be written: permission denied; name another file.")
+        raise error(say("{file} cannot be written: permission denied; name another file.", file=path))
 
 
 def put_new(place: Path, path: Path) -> None:

@@ -74,10 +74,10 @@ _FORMATTER = _Formatter()
 
 
 _PARTICLE = re.compile(
-    r"([가-힣]|[0-9]|[A-Za-z]+)([”’`'\"]?(?:\s?\([^()]*\)|\s?\[[^\[\]]*\])?)(이\(가\)|은\(는\)|을\(를\)|과\(와\)|\(으\)로)"
+    r"([가-힣]|[0-9]|[A-Za-z]+)([)\]”’`'\"]*(?:\s?\([^()]*\)|\s?\[[^\[\]]*\])?)(이\(가\)|은\(는\)|을\(를\)|과\(와\)|\(으\)로)"
 )
 _DIGITS = "013678"  # whose Korean reading ends in a consonant
-_ENDS = re.compile(r"[lmn]e?$|ng$|mb$|[aeiou][pkbt]$|ck$")  # of Latin words whose Korean reading ends in one
+_ENDS = re.compile(r"[lmn]e?$|ng$|mb$|[aeiou][pkbtc]$|ck$")  # of Latin words whose Korean reading ends in one
 _RIEUL = 8  # ㄹ among the consonants that end a Korean letter
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UsageError, short
-from .language import say
+from .language import Word, say
 
 MOST = 10**15  # whole numbers beyond it would lose their last digit among floats
 
@@ -82,7 +82,7 @@ class Range:
     def text(self, refused: Any = None) -> str:
         """What is allowed, in words; the largest number of all is named where it is what refuses this one."""
         noun = say("a whole number") if self.whole else say("a number")
-        noun = say("{noun} of {unit}", noun=noun, unit=self.unit) if self.unit else noun
+        noun = say("{noun} of {unit}", noun=noun, unit=Word(self.unit)) if self.unit else noun
         top = min(self.high, self._most)
         low, high = (f"{end:,}" if self.whole else f"{end:g}" for end in (self.low, top))
         most = say("below {high}", high=high) if self.below else say("at most {high}", high=high)

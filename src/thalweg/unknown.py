@@ -15,9 +15,12 @@ LISTED = 60
 KINDS = (mark("an optimizer"), mark("a schedule"), mark("a loss"), mark("a regularizer"), mark("a surface"))
 KINDS += (mark("a problem"), mark("a model"), mark("a picture"), mark("a metric of this study"))
 KINDS += (mark("a column of this table"), mark("a hyperparameter of this optimizer"))
+KINDS += (mark("a hyperparameter of these optimizers"), mark("a factor that this study varies"), mark("a metric"))
+KINDS += (mark("an argument"), mark("a hyperparameter"), mark("an option"), mark("a parameter"), mark("a state"))
+KINDS += (mark("a kind of picture"),)
 
 
-def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
+def unknown(kind: str, given: str, allowed: Iterable[str], owner: str = "") -> str:
     """One sentence for an unknown name: what differs only in case or separators, or else the near matches, come first.
 
     Near is also what another of its names is near to, in any language.
@@ -36,7 +39,8 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     article = "an" if kind[0] in "aeiou" else "a"
     meant = dict.fromkeys(spelled[match] for match in close)
     more = say(", … ({count} in all)", count=len(names)) if len(names) > LISTED else ""
-    shown, named, listed = repr(short(given)), Word(f"{article} {kind}"), ", ".join(names[:LISTED]) + more
+    shown, named, listed = repr(short(given)), say(Word(f"{article} {kind}")), ", ".join(names[:LISTED]) + more
+    named = say("{kind} of {owner}", kind=named, owner=owner) if owner else named
     if not meant:
         return say("{given} is not {kind}; known: {names}.", given=shown, kind=named, names=listed)
     return say(

@@ -110,7 +110,7 @@ def test_entropy_and_divergence_of_distributions() -> None:
         (("loss", "mse", "--values", "3,nan", "--targets", "1,1"), "is not of finite numbers alone"),
         (("loss", "mse", "--values", "1,2;3", "--targets", "1,1"), "has rows of 2, 1 numbers"),
         (("loss", "mse", "--values", "none.csv", "--targets", "1"), "none.csv does not exist"),
-        (("loss", "entropy", "--values", "0.5,0.6"), "are not a distribution"),
+        (("loss", "entropy", "--values", "0.5,0.6"), "is not a distribution"),
         (("loss", "entropy", "--values", "1", "--targets", "1"), "entropy is of one distribution"),
         (("loss", "kl", "--values", "0.5,0.5", "--targets", "1,0,0"), "give two of one shape"),
         (("loss", "triplet_margin", "--values", "1,2"), "takes three rows"),

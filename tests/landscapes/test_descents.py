@@ -357,7 +357,7 @@ REFUSED: list[tuple[dict[str, Any], type[UsageError], str]] = [
     ({"lr": [0.1, -1]}, SurfaceError, "lr is −1, and must be a positive number"),
     ({"lr": float("nan")}, SurfaceError, "lr is nan"),
     ({"lr": "fast"}, SurfaceError, "lr is 'fast'"),
-    ({"lr": []}, SurfaceError, "lr has no numbers in it"),
+    ({"lr": []}, SurfaceError, "lr is []; give a positive number or a list of them"),
     ({"schedule": "cosin"}, PlanError, "did you mean cosine"),
     ({"steps": 0}, SurfaceError, "steps is 0; give a whole number of at least 1"),
     ({"steps": 2.5}, SurfaceError, "steps is 2.5"),

@@ -219,7 +219,7 @@ def test_points_of_any_shape() -> None:
         (sp.Integer(3), "3 has no variable to go down along"),
         (sp.Symbol("x") + sp.Symbol("x", positive=True), "has two variables named x"),
         (42, "a int is not a surface"),
-        ("quadratic(rotation=1e400)", "quadratic: rotation is inf, and must be a number of degrees."),
+        ("quadratic(rotation=1e400)", "quadratic: rotation is ∞; give a number."),
     ],
 )
 def test_what_is_no_surface_is_refused(given: Any, said: str) -> None:

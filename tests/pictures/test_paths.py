@@ -229,7 +229,7 @@ def test_arrows_point_as_gradient_states_and_update_do() -> None:
         ("quadratic", "curve", "for 1 variable, and quadratic has 2"),
         ("x*sin(x)", "race", "for 2 variables, and x"),
         ("quadratic(dimensions=3)", "levels", "give kind='losses'"),
-        ("quadratic", "levles", "give one of curve, levels, surface, losses, race, arrows, lookahead"),
+        ("quadratic", "levles", "did you mean levels or losses"),
     ],
 )
 def test_kinds_that_do_not_fit(surface: str, kind: str, words: str) -> None:

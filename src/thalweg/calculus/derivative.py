@@ -84,7 +84,7 @@ def derivative(
         return by_definition(f, name, None if at is None else point(f, at))
     if method != "rules":
         raise ExpressionError(say("{method} is not a way to differentiate; give rules or limit.", method=repr(method)))
-    order = Range(1, MOST, whole=True).check("the order", order, ExpressionError)
+    order = Range(1, MOST, whole=True).check(say("the order"), order, ExpressionError)
     by_rules = differentiated(f, name, order)
     return by_rules if at is None else valued(by_rules, point(f, at))
 

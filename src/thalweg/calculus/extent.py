@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ExpressionError
+from ..language import say
 
 WORK = 6_000
 TERMS = 2_000
@@ -34,7 +35,10 @@ class Work:
         self.spent += count
         if self.spent > WORK:
             raise ExpressionError(
-                f"a derivative has more than {WORK:,} operations; take a shorter formula or a lower order."
+                say(
+                    "a derivative has more than {most:,} operations; take a shorter formula or a lower order.",
+                    most=WORK,
+                )
             )
 
 

@@ -88,18 +88,25 @@ class Function(Typeset):
         """
         if self.expression is None:
             raise ExpressionError(
-                f"{self} takes numbers only, so it has no formula; give a text, e.g. 'x*sin(x)', or a function that "
-                "works with SymPy's symbols."
+                say(
+                    "{f} takes numbers only, so it has no formula; give a text, e.g. 'x*sin(x)', or a function that "
+                    "works with SymPy's symbols.",
+                    f=self,
+                )
             )
         return self.expression
 
     def _arguments(self, values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
         arguments = dict(zip(self.variables, values, strict=False)) | named
         if len(values) + len(named) != len(arguments) or set(arguments) != set(self.variables):
-            takes = f"takes {', '.join(self.variables)}" if self.variables else "is constant and takes nothing"
+            given = [say("{count} value{s}", count=len(values), s="s" * (len(values) != 1)), *named]
             raise ExpressionError(
-                f"{self} {takes}, but was given {len(values)} value{'s' * (len(values) != 1)}"
-                f"{' and ' + ', '.join(named) if named else ''}; give each variable once."
+                say(
+                    "{f} takes {names}, but was given {given}; give each variable once.",
+                    f=self,
+                    names=", ".join(self.variables) or say("nothing"),
+                    given=", ".join(given),
+                )
             )
         return tuple(arguments[name] for name in self.variables)
 
@@ -141,7 +148,10 @@ def function(
     if callable(formula):
         return _called(formula, order)
     raise ExpressionError(
-        f"{shown(repr(formula))} is not a formula; give a text, e.g. 'x*sin(x)', a SymPy expression or a function."
+        say(
+            "{given} is not a formula; give a text, e.g. 'x*sin(x)', a SymPy expression or a function.",
+            given=shown(repr(formula)),
+        )
     )
 
 
@@ -181,8 +191,11 @@ def _built(tree: Node, sizes: Measure, text: str) -> Any:
         expression = sp.nan
     if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
         raise ExpressionError(
-            f"{shown(text)} has a part that is not a real number whatever the variables are, such as 1/(x − x) or the "
-            "root of a negative number; take it out."
+            say(
+                "{formula} has a part that is not a real number whatever the variables are, such as 1/(x − x) or the "
+                "root of a negative number; take it out.",
+                formula=shown(text),
+            )
         )
     return expression
 
@@ -191,7 +204,7 @@ def _symbolic(expression: Any, order: tuple[str, ...] | None) -> Function:
     """Its symbols made real, as all variables are here."""
     free = {one.name: one for one in expression.free_symbols}
     if len(free) < len(expression.free_symbols):
-        raise ExpressionError(f"{shown(str(expression))} has two symbols of one name; rename one.")
+        raise ExpressionError(say("{formula} has two symbols of one name; rename one.", formula=shown(str(expression))))
     real = expression.xreplace({one: symbol(name) for name, one in free.items()})
     return Function(real, _ordered(set(free), order, shown(str(expression))))
 
@@ -217,9 +230,11 @@ def _called(call: Callable[..., Any], order: tuple[str, ...] | None) -> Function
         try:
             parameters = inspect.signature(call).parameters.values()
         except (TypeError, ValueError):
-            raise ExpressionError(f"{call!r} does not say its arguments; name them with variables=.") from None
+            words = say("{call} does not say its arguments; name them with variables=.", call=repr(call))
+            raise ExpressionError(words) from None
         if any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in parameters):
-            raise ExpressionError(f"{call!r} takes any number of arguments; name them with variables=.")
+            words = say("{call} takes any number of arguments; name them with variables=.", call=repr(call))
+            raise ExpressionError(words)
         order = _names([one.name for one in parameters if one.default is one.empty])
     try:
         expression: Any = sp.sympify(call(*map(symbol, order)), strict=True)

@@ -17,7 +17,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
-from ..language import say
+from ..language import mark, say
 from ..typeset import Typeset
 from .by_rules import differentiated, differing
 from .extent import multiplies_out, operations
@@ -124,7 +124,8 @@ class Limit(Typeset):
         if self.at is None or self.value is None:
             raise ExpressionError(say("the picture needs a point; give it with at=."))
         if not math.isfinite(self.value):
-            raise ExpressionError(f"there is no tangent to draw, because {self.note or 'the slope is infinite'}.")
+            note = say(self.note or mark("the slope is infinite"))
+            raise ExpressionError(say("there is no tangent to draw, because {note}.", note=note))
         if not (math.isfinite(h) and h != 0):
             raise ExpressionError(say("the first distance is {h}, and must be a number that is not 0.", h=repr(h)))
         here = self.at[self.function.variables.index(self.wrt)]

@@ -269,8 +269,13 @@ def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int 
     each = resolution or min(usual, max(3, int((OPERATIONS / length) ** (1 / count))))
     if isinstance(each, bool) or not isinstance(each, int) or each < 2 or each**count > MOST_POINTS:
         raise ExpressionError(
-            f"a grid of {each!r} points along each of {count} variables is not possible; give a whole number from 2 "
-            f"to {int(MOST_POINTS ** (1 / count))}."
+            say(
+                "a grid of {each} points along each of {count} variables is not possible; give a whole number from 2 "
+                "to {most}.",
+                each=repr(each),
+                count=count,
+                most=int(MOST_POINTS ** (1 / count)),
+            )
         )
     axes = [np.linspace(low, high, each) for low, high in bounds]
     values = np.asarray(f(*np.meshgrid(*axes, indexing="ij", sparse=True)), dtype=float)

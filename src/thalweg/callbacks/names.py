@@ -44,7 +44,7 @@ def named(text: str) -> Any:
     given = dict(word.split("=", 1) for word in match[2].split())
     for name in given:
         if name not in (names := [f.name for f in options]):
-            raise PlanError(unknown(f"option of {kind}", name, names or ["none"]))
+            raise PlanError(unknown("option", name, names or ["none"], kind))
     if match[1]:
         given[place.name] = match[1]
     elif place.default is MISSING:

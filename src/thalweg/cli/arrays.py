@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, first_line, short
+from ..language import Word, mark, say
 
 if TYPE_CHECKING:
     import numpy as np
 
-FORM = "numbers separated by commas, rows by semicolons, or a .npy, .csv or .png file"
+FORM = mark("numbers separated by commas, rows by semicolons, or a .npy, .csv or .png file")
 
 
-def array_of(text: str, what: str) -> np.ndarray:
+def array_of(text: str, what: Word) -> np.ndarray:
     """(n,) of one row, (rows, columns) of several; whole numbers stay whole, and fractions such as 1/9 are numbers.
 
     An image is (height, width) of its brightness, 0 to 255.
@@ -24,10 +25,10 @@ def array_of(text: str, what: str) -> np.ndarray:
     Raises:
         UsageError: neither numbers nor such a file, rows of several lengths, or a file that cannot be read.
 
-    >>> array_of("1,2;3,4", "signal")
+    >>> array_of("1,2;3,4", mark("signal"))
     array([[1, 2],
            [3, 4]])
-    >>> array_of("0, 1/2, 1", "kernel")
+    >>> array_of("0, 1/2, 1", mark("kernel"))
     array([0. , 0.5, 1. ])
     """
     import numpy as np
@@ -36,20 +37,35 @@ def array_of(text: str, what: str) -> np.ndarray:
         try:
             return _checked(np.asarray(read(text)), text, what)
         except FileNotFoundError as error:
-            raise UsageError(f"the {what} {text} does not exist; give {FORM}.") from error
+            raise UsageError(
+                say("the {what} {text} does not exist; give {form}.", what=what, text=text, form=FORM)
+            ) from error
         except (OSError, ValueError) as error:
-            raise UsageError(f"the {what} {text} cannot be read: {first_line(error)}.") from error
+            reason = first_line(error)
+            raise UsageError(
+                say("the {what} {text} cannot be read: {reason}.", what=what, text=text, reason=reason)
+            ) from error
     rows = [[_number(word.strip(), text, what) for word in row.split(",")] for row in text.split(";")]
     if len({len(row) for row in rows}) > 1:
-        raise UsageError(f"the {what} {short(text)!r} has rows of {', '.join(str(len(r)) for r in rows)} numbers.")
+        counts = ", ".join(str(len(row)) for row in rows)
+        raise UsageError(
+            say("the {what} {text} has rows of {counts} numbers.", what=what, text=repr(short(text)), counts=counts)
+        )
     return _checked(np.array(rows[0] if len(rows) == 1 else rows), text, what)
 
 
-def _checked(numbers: np.ndarray, text: str, what: str) -> np.ndarray:
+def _checked(numbers: np.ndarray, text: str, what: Word) -> np.ndarray:
     import numpy as np
 
     if numbers.dtype.kind not in "biuf" or not numbers.size or not np.isfinite(numbers).all():
-        raise UsageError(f"the {what} {short(text)!r} is not of finite numbers alone; give {FORM}.")
+        raise UsageError(
+            say(
+                "the {what} {text} is not of finite numbers alone; give {form}.",
+                what=what,
+                text=repr(short(text)),
+                form=FORM,
+            )
+        )
     return numbers
 
 
@@ -62,7 +78,7 @@ def plain(numbers: np.ndarray) -> Any:
     return values.tolist()
 
 
-def _number(word: str, text: str, what: str) -> float:
+def _number(word: str, text: str, what: Word) -> float:
     try:
         return int(word)
     except ValueError:
@@ -72,7 +88,13 @@ def _number(word: str, text: str, what: str) -> float:
         return float(above) / float(below) if sign else float(word)
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(
-            f"the {what} {short(text)!r} cannot be read: {short(word)!r} is not a number; give {FORM}."
+            say(
+                "the {what} {text} cannot be read: {word} is not a number; give {form}.",
+                what=what,
+                text=repr(short(text)),
+                word=repr(short(word)),
+                form=FORM,
+            )
         ) from error
 
 

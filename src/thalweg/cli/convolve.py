@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from ..language import mark, say
+from ..language import Word, mark, say
 from .arrays import FORM, array_of, plain, written
 from .derivative import SETTINGS
 from .listing import columns, print_table
@@ -51,12 +51,14 @@ def convolve(
     from .picture import MOVING, check_picture, write_picture
 
     check_picture(output, MOVING)
-    still, moving = _operand(signal, "signal"), _operand(kernel, "kernel")
+    still, moving = _operand(signal, mark("signal")), _operand(kernel, mark("kernel"))
     mode = "cross-correlation" if cross_correlation else "convolution"
-    further: dict[str, Any] = {} if at is None else {"at": array_of(at, "list of t").ravel()}
+    further: dict[str, Any] = {} if at is None else {"at": array_of(at, mark("list of t")).ravel()}
     if over is not None:
         further["over"] = _ends(over)
-    result = slide(still, moving, mode, _per_axis(stride, "stride"), _per_axis(padding, "padding"), **further)
+    result = slide(
+        still, moving, mode, _per_axis(stride, mark("stride")), _per_axis(padding, mark("padding")), **further
+    )
     write_picture(output, result.picture, MOVING)
     if json:
         facts = {"mode": result.mode, "values": plain(result.values)}
@@ -70,13 +72,13 @@ def convolve(
         _print_sums(result)
 
 
-def _operand(text: str, what: str) -> Any:
+def _operand(text: str, what: Word) -> Any:
     """Numbers; or a formula, which is left as it is written."""
     file = Path(text).suffix.lower() in (".npy", ".csv", ".png")
     return array_of(text, what) if file or _NUMBERS.fullmatch(text) else text
 
 
-def _per_axis(text: str, what: str) -> Any:
+def _per_axis(text: str, what: Word) -> Any:
     if text.isalpha():
         return text
     numbers = array_of(text, what).tolist()
@@ -88,7 +90,7 @@ def _ends(text: str) -> tuple[float, float]:
 
     pairs = bounds_of(text)
     if len(pairs) != 1:
-        raise UsageError(f"--over {text!r} has {len(pairs)} pairs of bounds; give one, low:high.")
+        raise UsageError(say("--over has {count} pairs of bounds; give one, low:high.", count=len(pairs)))
     low, high = (float(end) if end.strip("+-") == "inf" else number(end) for end in pairs[0])
     return low, high
 

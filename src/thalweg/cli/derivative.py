@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..language import say
 from .options import Everything
 from .result import finite, print_json, split
 
@@ -45,10 +46,14 @@ def derivative(
     from .picture import MOVING, check_picture, write_picture
 
     if latex and json:
-        raise UsageError("--latex and --json exclude each other; give one of them.")
+        raise UsageError(
+            say("{first} and {second} exclude each other; give one of them.", first="--latex", second="--json")
+        )
     if output is not None:
         if not (limit and at):
-            raise UsageError(f"{output} shows a secant becoming the tangent at a point; give --limit and --at too.")
+            raise UsageError(
+                say("{file} shows a secant becoming the tangent at a point; give --limit and --at too.", file=output)
+            )
         check_picture(output, MOVING)
     f = calculus.function(expression)
     place = None if at is None else split(at)

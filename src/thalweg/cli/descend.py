@@ -70,9 +70,13 @@ def descend(
     if output is not None:
         check_report(output) if written else check_picture(output, (*MOVING, ".csv"))
     if kind is not None and (output is None or written):
-        raise UsageError(f"--kind {kind} is for a picture; say where to draw it with -o, e.g. -o path.html.")
+        raise UsageError(
+            say("--kind {kind} is for a picture; say where to draw it with -o, e.g. -o path.html.", kind=kind)
+        )
     if steps_table and json:
-        raise UsageError("--steps-table and --json exclude each other; --json has every step too.")
+        raise UsageError(
+            say("{first} and {second} exclude each other; give one of them.", first="--steps-table", second="--json")
+        )
     rules, rates = _rules(optimizer, rate)
     sides = None if bounds is None else bounds_of(bounds)
     path = walk(surface, _starts(start), rules, rates, schedule, steps, noise=noise, seed=seed, bounds=sides)
@@ -101,9 +105,10 @@ def _starts(texts: list[str] | None) -> list[Any] | None:
         try:
             points.append([float(part) for part in text.split(",")])
         except ValueError as error:
-            raise SurfaceError(
-                f"start {text!r} cannot be read: give coordinates separated by commas, e.g. -1.5,2."
-            ) from error
+            words = say(
+                "start {text} cannot be read: give coordinates separated by commas, e.g. -1.5,2.", text=repr(text)
+            )
+            raise SurfaceError(words) from error
     return points[0] if len(points) == 1 else points
 
 
@@ -115,11 +120,14 @@ def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
     if rate is None or "=" not in rate:
         return rules, None if rate is None else parse_rates(rate)
     if optimizer != "sgd":
-        raise UsageError(f"--rate {rate} names its optimizers; leave --optimizer out.")
+        raise UsageError(say("--rate {rate} names its optimizers; leave --optimizer out.", rate=rate))
     pairs = [part.rpartition("=") for part in split(rate)]
     wrong = next((name + sign + value for name, sign, value in pairs if not (name and value)), None)
     if wrong is not None:
-        raise UsageError(f"--rate {wrong!r} is not of the form NAME=RATE; e.g. sgd=0.1,adam=0.3.")
+        form, example = "NAME=RATE", "sgd=0.1,adam=0.3"
+        raise UsageError(
+            say("{text} is not of the form {form}, e.g. {example}.", text=repr(wrong), form=form, example=example)
+        )
     return {_rule(name.strip()): parse_rates(value) for name, _, value in pairs}, None
 
 

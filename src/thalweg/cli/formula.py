@@ -29,7 +29,9 @@ def formula(
     from ..errors import UsageError
 
     if latex and json:
-        raise UsageError("--latex and --json exclude each other; give one of them.")
+        raise UsageError(
+            say("{first} and {second} exclude each other; give one of them.", first="--latex", second="--json")
+        )
     chosen = [formulas.get(name)] if name else list(formulas.FORMULAS.values())
     if json:
         facts = [_facts(rule) for rule in chosen]

@@ -1,12 +1,19 @@
-"""The help in the chosen language: commands and options keep their English, and are said when they are shown."""
+"""The help, and what is wrong with a command line, in the chosen language.
+
+Commands and options keep their English, and are said when they are shown. What typer answers to a mistake is recognised
+by the texts it fills in, which differ between its versions.
+"""
 
 from __future__ import annotations
 
 import copy
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from typer import rich_utils
+from typer import BadParameter, rich_utils
 from typer.core import TyperCommand, TyperGroup
 
 from ..errors import UsageError
@@ -21,11 +28,43 @@ _OWN = {  # of typer's own words, and of click's
     "COMMANDS_PANEL_TITLE": mark("Commands"),
     "DEFAULT_STRING": mark("[default: {}]"),
     "REQUIRED_LONG_STRING": mark("[required]"),
+    "ERRORS_PANEL_TITLE": mark("Error"),
+    "RICH_HELP": mark("Try [blue]'{command_path} {help_option}'[/] for help."),
 }
+_Wrong: Any = BadParameter.__mro__[1]  # click's UsageError, which newer typers have inside
+_ANSWERS = (
+    mark("No such option: {option} (Possible options: {options})"),
+    mark("No such option: {option}"),
+    mark("No such command {command}. Did you mean {hint}?"),
+    mark("No such command {command}."),
+    mark("Missing argument {argument}."),
+    mark("Missing command."),
+    mark("Got unexpected extra argument(s) ({words})"),
+    mark("Option {option} requires an argument."),
+    mark("Option {option} does not take a value."),
+    mark("Invalid value for {option}: {reason}"),
+    mark("Invalid value: {reason}"),
+    mark("Input should be a valid integer, unable to parse string as an integer"),
+    mark("Input should be a valid number, unable to parse string as a number"),
+)
+_KNOWN = [
+    (answer, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(answer)), re.DOTALL)) for answer in _ANSWERS
+]
 _HELP = mark("Show this message and exit.")
 
 
-class Commands(TyperGroup):
+class Spoken:
+    """A command, or the program, that is shown in the chosen language."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super(Spoken, in_language(self)).format_help(ctx, formatter)  # pyright: ignore
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        pieces = self.collect_usage_pieces(ctx)  # pyright: ignore
+        formatter.write_usage(ctx.command_path, " ".join(pieces), prefix=say("Usage: "))
+
+
+class Commands(Spoken, TyperGroup):
     """The program, whose language is chosen before it reads its arguments: their help may come first."""
 
     def main(self, args: Any = None, *more: Any, **named: Any) -> Any:
@@ -34,12 +73,40 @@ class Commands(TyperGroup):
             use_language(_asked(words))
         except UsageError:  # which the option says, as it does of any value that is wrong
             use_language(AUTO)
+        for name, word in _OWN.items():
+            setattr(rich_utils, name, say(word))
         return super().main(args, *more, **named)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        shown = in_language(self)
-        shown.commands = {name: in_language(command) for name, command in self.commands.items()}  # pyright: ignore
-        super(Commands, shown).format_help(ctx, formatter)
+    def make_context(self, *args: Any, **named: Any) -> Any:
+        with _answering():
+            return super().make_context(*args, **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _answering():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What is wrong with a command line, said in the chosen language."""
+    try:
+        yield
+    except _Wrong as error:
+        if (words := answered(message := error.format_message())) == message:
+            raise
+        raise _Wrong(words, error.ctx) from None
+
+
+def answered(message: str) -> str:
+    """One of typer's messages in the chosen language, with what it quotes; others as they are.
+
+    >>> answered("Invalid value for '--steps': Input should be a valid integer, unable to parse string as an integer")
+    "Invalid value for '--steps': Input should be a valid integer, unable to parse string as an integer"
+    """
+    for answer, form in _KNOWN:
+        if match := form.fullmatch(message):
+            return say(answer, **{name: answered(value) for name, value in match.groupdict().items()})
+    return message
 
 
 def _asked(words: list[str]) -> str:
@@ -56,10 +123,10 @@ def _asked(words: list[str]) -> str:
 
 
 def in_language(command: Command) -> Command:
-    """The command with all its words said."""
-    for name, word in _OWN.items():
-        setattr(rich_utils, name, say(word))
+    """The command with all its words said, and those of its commands."""
     shown = copy.copy(command)
+    if isinstance(command, TyperGroup):
+        shown.commands = {name: in_language(one) for name, one in command.commands.items()}  # pyright: ignore
     shown.help = said(command.help)
     shown.epilog = said(command.epilog)
     shown.params = [_param(param) for param in command.params]

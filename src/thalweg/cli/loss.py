@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from ..language import mark, say
+from ..language import Word, mark, say
 from .arrays import array_of, plain, written
 from .derivative import SETTINGS
 from .listing import Entry, also_called, columns, documented, each_said, entry, print_table, print_words
@@ -43,17 +43,19 @@ def loss(
     """List the losses, show one with its formula and source, or compute it for each sample, its mean and its sum."""
     if name is None:
         if values is not None or targets is not None:
-            raise UsageError("the loss to compute is missing; name one, e.g. thalweg loss mse --values 3 --targets 1.")
+            raise UsageError(
+                say("the loss to compute is missing; name one, e.g. thalweg loss mse --values 3 --targets 1.")
+            )
         _catalogue(json)
     elif values is None:
         if targets is not None:
-            raise UsageError("--targets are compared with --values; give both.")
+            raise UsageError(say("--targets are compared with --values; give both."))
         one = _entry_of(name)
         print_json(one.to_json()) if json else print(one)
     elif name == "entropy":
         if targets is not None:
-            raise UsageError("entropy is of one distribution; leave --targets out, or give kl_div for two.")
-        _print_measures(_entropy_of(_distributions(values, "values")), say("P the values"), json)
+            raise UsageError(say("entropy is of one distribution; leave --targets out, or give kl_div for two."))
+        _print_measures(_entropy_of(_distributions(values, mark("list of values"))), say("P the values"), json)
     else:
         _computed(name, values, targets, json)
 
@@ -106,7 +108,10 @@ def _computed(name: str, values: str, targets: str | None, json: bool) -> None:
 
     kind = losses.get(name)
     if isinstance(kind, losses.KLDiv) and kind == losses.KLDiv():
-        p, q = _distributions(_needed(targets, kind), "targets"), _distributions(values, "values")
+        p, q = (
+            _distributions(_needed(targets, kind), mark("list of targets")),
+            _distributions(values, mark("list of values")),
+        )
         _print_measures(_divergences(p, q), say("P the targets, Q the values"), json)
         return
     outputs, due = _samples(kind, values, targets)
@@ -133,7 +138,7 @@ def _written(values: Tensor) -> str:
 
 def _needed(targets: str | None, kind: Loss) -> str:
     if targets is None:
-        raise UsageError(f"{kind.label} compares --values with --targets; give both.")
+        raise UsageError(say("{loss} compares --values with --targets; give both.", loss=kind.label))
     return targets
 
 
@@ -143,12 +148,12 @@ def _samples(kind: Loss, values: str, targets: str | None) -> tuple[Tensor, Any]
 
     from .. import losses
 
-    outputs = torch.from_numpy(array_of(values, "list of values")).double()
+    outputs = torch.from_numpy(array_of(values, mark("list of values"))).double()
     if isinstance(kind, losses.TripletMargin):
         if outputs.shape[:1] != (3,) or outputs.ndim != 2:
-            raise UsageError("triplet_margin takes three rows: anchor;positive;negative, e.g. 0,0;3,0;0,3.5.")
+            raise UsageError(say("triplet_margin takes three rows: anchor;positive;negative, e.g. 0,0;3,0;0,3.5."))
         return outputs[None], None
-    numbers = torch.from_numpy(array_of(_needed(targets, kind), "list of targets"))
+    numbers = torch.from_numpy(array_of(_needed(targets, kind), mark("list of targets")))
     of_classes = isinstance(kind, losses.CrossEntropy | losses.NLL | losses.KLDiv)
     if not of_classes:
         return outputs, numbers.double()
@@ -158,16 +163,20 @@ def _samples(kind: Loss, values: str, targets: str | None) -> tuple[Tensor, Any]
     return outputs, numbers
 
 
-def _distributions(text: str, what: str) -> Tensor:
+def _distributions(text: str, what: Word) -> Tensor:
     """(samples, outcomes) probabilities, each row with sum 1."""
     import torch
 
-    rows = torch.from_numpy(array_of(text, f"list of {what}")).double()
+    rows = torch.from_numpy(array_of(text, what)).double()
     rows = rows[None] if rows.ndim == 1 else rows
     if bool((rows < 0).any()) or bool(((rows.sum(1) - 1).abs() > 1e-6).any()):
         raise UsageError(
-            f"the {what} {text!r} are not a distribution: probabilities are at least 0, and those of a row have the "
-            "sum 1, e.g. 0.25,0.75."
+            say(
+                "the {what} {text} is not a distribution: probabilities are at least 0, and those of a row have the "
+                "sum 1, e.g. 0.25,0.75.",
+                what=what,
+                text=repr(text),
+            )
         )
     return rows
 

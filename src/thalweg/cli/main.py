@@ -19,11 +19,11 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import ThalwegError
-from ..language import check, tell
+from ..language import check, say, tell
 from ..version import __version__
 from . import descend
 from .completion import add_completion
-from .help import Commands, in_language
+from .help import Commands, Spoken
 
 COMMANDS = (
     *(
@@ -120,11 +120,12 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
         except ThalwegError as error:
             status, words = error.exit_status, str(error)
         except KeyboardInterrupt as stop:
-            status, words = 130, str(stop) or "stopped."
+            status, words = 130, str(stop) or say("stopped.")
         except (MemoryError, OSError, ImportError, RuntimeError) as error:
             if not _for_memory(error):
                 raise
-            status, words = 1, "there is not enough memory; what a store holds is safe: free some, and try again."
+            status = 1
+            words = say("there is not enough memory; what a store holds is safe: free some, and try again.")
         else:
             return
         tell(f"thalweg: {words}")
@@ -140,11 +141,8 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-class Once(TyperCommand):
+class Once(Spoken, TyperCommand):
     """A command of which an option that takes one value is not given twice: all but the last would be lost."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        super(Once, in_language(self)).format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         words = args[: args.index("--")] if "--" in args else args
@@ -154,8 +152,12 @@ class Once(TyperCommand):
                 given = [w for w in words if w in option.opts or w.partition("=")[0] in option.opts]
                 if len(given) > 1:
                     raise typer.BadParameter(
-                        f"{option.opts[0]} is given {len(given)} times and takes one value; where several are allowed, "
-                        "they are separated by commas."
+                        say(
+                            "{option} is given {count} times and takes one value; where several are allowed, they are "
+                            "separated by commas.",
+                            option=option.opts[0],
+                            count=len(given),
+                        )
                     )
         return super().parse_args(ctx, args)
 

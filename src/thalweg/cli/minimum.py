@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..language import say
 from .derivative import SETTINGS
 from .options import Everything
 from .result import bounds_of, finite, print_json, split
@@ -37,11 +38,15 @@ def minimum(
     from ..errors import UsageError
 
     if latex and json:
-        raise UsageError("--latex and --json exclude each other; give one of them.")
+        raise UsageError(
+            say("{first} and {second} exclude each other; give one of them.", first="--latex", second="--json")
+        )
     if grid and start is not None:
-        raise UsageError("--grid and --start exclude each other; give one of them, or none for the exact way.")
+        raise UsageError(
+            say("{first} and {second} exclude each other; give one of them.", first="--grid", second="--start")
+        )
     if resolution is not None and not grid:
-        raise UsageError("--resolution is of a grid; give --grid too.")
+        raise UsageError(say("--resolution is of a grid; give --grid too."))
     method = "grid" if grid else "exact" if start is None else "descent"
     place = None if start is None else split(start)
     sides = None if bounds is None else bounds_of(bounds)

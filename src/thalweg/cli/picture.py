@@ -103,7 +103,9 @@ def check_picture(path: Path | None, endings: tuple[str, ...] = STILL) -> None:
         from importlib.util import find_spec
 
         if find_spec("imageio_ffmpeg") is None:
-            raise UsageError(f"{path} needs imageio-ffmpeg: pip install 'thalweg[video]', or name a .gif.")
+            raise UsageError(
+                say("{file} needs imageio-ffmpeg: pip install 'thalweg[video]', or name a .gif.", file=path)
+            )
     check_report(path)
 
 
@@ -121,4 +123,6 @@ def write_picture(path: Path | None, figure: Callable[[], go.Figure], endings: t
         with contextlib.nullcontext() if words else readable(path.name):
             write(figure(), path)
     except OSError as error:
-        raise WorkError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise WorkError(
+            say("{file} cannot be written: {reason}.", file=path, reason=error.strerror or error)
+        ) from error

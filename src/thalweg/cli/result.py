@@ -43,7 +43,9 @@ def split(text: str) -> list[str]:
             parts[-1] += letter
     names = [part.strip() for part in parts]
     if not all(names):
-        raise UsageError(f"{text!r} has an empty name; give names separated by commas, e.g. sgd,adam.")
+        raise UsageError(
+            say("{text} has an empty name; give names separated by commas, e.g. sgd,adam.", text=repr(text))
+        )
     return names
 
 
@@ -62,9 +64,12 @@ def values_of(texts: list[str]) -> dict[str, list[Any]]:
     for text in texts:
         name, sign, values = (part.strip() for part in text.partition("="))
         if not (name and sign and values):
-            raise UsageError(f"{text!r} is not of the form NAME=VALUE,VALUE, e.g. beta2=0.99,0.999.")
+            form, example = "NAME=VALUE,VALUE", "beta2=0.99,0.999"
+            raise UsageError(
+                say("{text} is not of the form {form}, e.g. {example}.", text=repr(text), form=form, example=example)
+            )
         if name in levels:
-            raise UsageError(f"hyperparameter {name} is given twice; list all its values at once.")
+            raise UsageError(say("hyperparameter {name} is given twice; list all its values at once.", name=name))
         levels[name] = [_literal(value) for value in split(values)]
     return levels
 
@@ -78,7 +83,8 @@ def share_of(text: str) -> float:
     try:
         return float(number) / (1 if number == text.strip() else 100)
     except ValueError:
-        raise UsageError(f"margin is {text!r}; give a share of the best value, e.g. 0.02 or 2%.") from None
+        words = say("margin is {text}; give a share of the best value, e.g. 0.02 or 2%.", text=repr(text))
+        raise UsageError(words) from None
 
 
 def bounds_of(text: str) -> list[tuple[str, str]]:
@@ -91,7 +97,10 @@ def bounds_of(text: str) -> list[tuple[str, str]]:
     pairs = [tuple(end.strip() for end in part.split(sign)) for part in parts]
     if any(len(pair) != 2 or not all(pair) for pair in pairs):
         raise UsageError(
-            f"{text!r} cannot be read as bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2."
+            say(
+                "{text} cannot be read as bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2.",
+                text=repr(text),
+            )
         )
     return pairs  # pyright: ignore[reportReturnType]
 
@@ -108,7 +117,10 @@ def check_report(report: Path | None) -> None:
     if report is None:
         return
     if report.is_dir():
-        raise UsageError(f"{report} is a folder; name a file for the report, e.g. {report / 'report.html'}.")
+        example = report / "report.html"
+        raise UsageError(
+            say("{file} is a folder; name a file for the report, e.g. {example}.", file=report, example=example)
+        )
     check_place(report, UsageError)
 
 
@@ -127,7 +139,9 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         put(path, content)
     except OSError as error:
-        raise WorkError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise WorkError(
+            say("{file} cannot be written: {reason}.", file=path, reason=error.strerror or error)
+        ) from error
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:

@@ -45,11 +45,13 @@ def schedule(
 
     if name is None:
         if output is not None:
-            raise UsageError(f"{output} needs a schedule to draw; name one, e.g. thalweg schedule cosine -o {output}.")
+            raise UsageError(
+                say("{file} needs a schedule to draw; name one, e.g. thalweg schedule cosine -o {file}.", file=output)
+            )
         _catalogue(json)
         return
     kind = schedules.get(name)
-    Range(0.0, above=True).check("the rate", int(rate) if rate.is_integer() else rate)
+    Range(0.0, above=True).check(say("the rate"), int(rate) if rate.is_integer() else rate)
     counted = kind if epochs is None else kind.over(Range(1, whole=True).check("epochs", epochs), steps)
     values = schedules.shown(counted, steps, rate)
     if output is not None:

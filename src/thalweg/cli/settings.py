@@ -40,7 +40,7 @@ def read_settings(context: typer.Context, value: str) -> str:
         raise typer.BadParameter(f'{value} names no problem; write problem = "digits", or another one.')
     named = {name.replace("-", "_"): value for name, value in given.items()}
     if odd := [name for name in named if name not in options]:
-        raise typer.BadParameter(f"{value}: {unknown(f'option of thalweg {context.command.name}', odd[0], options)}")
+        raise typer.BadParameter(f"{value}: {unknown('option', odd[0], options, f'thalweg {context.command.name}')}")
     context.default_map = {name: _words(value, options[name].multiple) for name, value in named.items()}
     return problem
 

@@ -30,6 +30,7 @@ from typing import Any
 
 from .. import calls
 from ..errors import FormulaError
+from ..language import say
 from ..typeset import Typeset
 from ..unknown import unknown
 from .drop_in import DropIn
@@ -125,7 +126,7 @@ class Formula(Typeset):
         values: dict[str, float | Option] = {**self.hyperparameters, **self.options}
         for name, value in changes.items():
             if name not in values:
-                raise FormulaError(unknown(f"hyperparameter of {self.name}", name, values))
+                raise FormulaError(unknown("hyperparameter", name, values, self.name))
             if value is None and name in absent:
                 values[name] = None
             elif name in self.hyperparameters or name in absent:
@@ -152,7 +153,7 @@ class Formula(Typeset):
         """
         numbers = self.meanings[name].numbers if name in self.meanings else None
         if numbers is not None and value is not None:
-            numbers.check(f"{name} of {self.name}", value, FormulaError)
+            numbers.check(say("{kind} of {owner}", kind=name, owner=self.name), value, FormulaError)
 
     def _read(self, numbers: Mapping[str, float], options: Mapping[str, Option]) -> Equations:
         assert self.function is not None

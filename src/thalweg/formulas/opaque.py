@@ -52,7 +52,7 @@ class Opaque(Formula):
         values = dict(self.hyperparameters)
         for name, value in changes.items():
             if name not in values:
-                raise FormulaError(unknown(f"number among the arguments of {self.name}", name, values))
+                raise FormulaError(unknown("number among the arguments", name, values, self.name))
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise FormulaError(f"{self.name}: {name} is {value!r}; give a number.")
             values[name] = float(value)

@@ -212,9 +212,9 @@ def _has_all_states(rule: str, states: list[str], returned: Mapping[str, Any]) -
 def _fits_initial(rule: str, initial: Mapping[str, float | str], states: list[str], numbers: tuple[str, ...]) -> None:
     for name, value in initial.items():
         if name not in states:
-            raise FormulaError(unknown(f"state of {rule}", name, states))
+            raise FormulaError(unknown("state", name, states, rule))
         if isinstance(value, str) and value not in (*numbers, WEIGHT_ITSELF):
-            raise FormulaError(unknown(f"hyperparameter of {rule}", value, numbers))
+            raise FormulaError(unknown("hyperparameter", value, numbers, rule))
         if not isinstance(value, str):
             number(rule, f"initial {name}", value)
 

@@ -12,7 +12,8 @@ import numpy as np
 from .. import schedules
 from ..errors import SurfaceError
 from ..formulas import Formula
-from ..numbers import COUNT, Range
+from ..language import say
+from ..numbers import COUNT, POSITIVE, Range
 from ..schedules import Schedule
 from .descents import FAR, MEMORY, rules_of
 from .driver import CHUNK, advance
@@ -157,7 +158,12 @@ def basins(
     """
     surface = surface_of(surface)
     if surface.dimensions > 2:
-        raise SurfaceError(f"{surface} has {surface.dimensions} variables, and a map of basins has one or two.")
+        words = say(
+            "{surface} has {count} variables, and a map of basins has one or two.",
+            surface=surface,
+            count=surface.dimensions,
+        )
+        raise SurfaceError(words)
     surface = surface.within(bounds)
     COUNT.check("steps", steps, SurfaceError)
     formula, rate = _one_rule(optimizer, lr)
@@ -167,8 +173,7 @@ def basins(
         coarse = {"resolution": min(resolution, COARSE[surface.dimensions]), "radius": radius}
         rate = _settling(rate, lambda each: basins(surface, formula, each, schedule, steps, **coarse))
     reach = RADIUS * max(np.ptp(axis) for axis in axes) if radius is None else radius
-    if not 0 < reach < np.inf:
-        raise SurfaceError(f"radius is {radius!r}, and must be a positive number.")
+    POSITIVE.check("radius", reach, SurfaceError)
     starts = _grid(axes).reshape(-1, len(axes))
     walkers, shared = _walkers(formula, rate, starts, schedule, steps)
     advance(surface, walkers, steps, shared)

@@ -123,7 +123,7 @@ def convergence(
     COUNT.check("steps", steps, SurfaceError)
     for name in ("lr", hyperparameter):
         if name not in formula.hyperparameters:
-            raise FormulaError(unknown(f"hyperparameter of {formula.name}", name, formula.hyperparameters))
+            raise FormulaError(unknown("hyperparameter", name, formula.hyperparameters, formula.name))
     if hyperparameter == "lr":
         raise SurfaceError("lr always varies; name another hyperparameter to vary beside it, e.g. momentum.")
     minimum, begin = _places(surface, start)

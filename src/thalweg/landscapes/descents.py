@@ -16,7 +16,7 @@ from .. import calls, formulas, schedules
 from ..errors import SurfaceError
 from ..formulas import Formula
 from ..language import mark, say
-from ..numbers import COUNT
+from ..numbers import COUNT, Range
 from ..schedules import Schedule
 from .path import Path
 from .surface import Surface
@@ -79,6 +79,9 @@ def descend(
     return _Walk(surface, starts, rules, schedule, steps).path(float(noise), seed)
 
 
+_RATES = mark("a positive number or a list of them")
+
+
 @dataclass(frozen=True)
 class Rules:
     """Formulas with their rates, (optimizers, rates); NaN for a formula without a rate."""
@@ -92,33 +95,34 @@ def rules_of(optimizer: Any, lr: Any) -> Rules:
     """Optimizers and rates in whatever form a user may give them."""
     mapped = isinstance(optimizer, Mapping)
     if mapped and lr is not None:
-        raise SurfaceError("lr is given twice: leave it out where the optimizers have rates of their own.")
+        raise SurfaceError(say("lr is given twice: leave it out where the optimizers have rates of their own."))
     one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence | Mapping)
     rules = tuple(formula_of(each) for each in ([optimizer] if one else optimizer))
     labels = [rule.label for rule in rules]
     if not rules:
-        raise SurfaceError("no optimizer was given; name one, e.g. 'sgd'.")
+        raise SurfaceError(say("no optimizer was given; name one, e.g. 'sgd'."))
     if twice := next((name for name in labels if labels.count(name) > 1), None):
-        raise SurfaceError(f"optimizer {twice} is given twice; name each once.")
+        raise SurfaceError(say("optimizer {name} is given twice; name each once.", name=twice))
     if mapped:
         rates = [_rates(rate) for rate in optimizer.values()]
         if len({len(row) for row in rates}) > 1:
-            raise SurfaceError(
-                f"the optimizers have {', '.join(str(len(row)) for row in rates)} rates; give each equally many."
-            )
+            counts = ", ".join(str(len(row)) for row in rates)
+            raise SurfaceError(say("the optimizers have {counts} rates; give each equally many.", counts=counts))
         return Rules(rules, np.array(rates), CHOSEN)
     if lr is None:
         return Rules(rules, np.array([[rule.hyperparameters.get("lr", np.nan)] for rule in rules]), DEFAULTS)
     for rule in rules:
         if "lr" not in rule.hyperparameters:
-            raise SurfaceError(f"{rule.label} has no hyperparameter lr; leave lr out, or leave it out of the list.")
+            words = say("{rule} has no hyperparameter lr; leave lr out, or leave it out of the list.", rule=rule.label)
+            raise SurfaceError(words)
     return Rules(rules, np.array([_rates(lr)] * len(rules)), SAME)
 
 
 def formula_of(optimizer: Any) -> Formula:
     """A formula by its name, also by the name that courses have for it."""
     if not isinstance(optimizer, str | Formula):
-        raise SurfaceError(f"{optimizer!r} is not an optimizer; give a name, e.g. 'adam', or a formula.")
+        words = say("{given} is not an optimizer; give a name, e.g. 'adam', or a formula.", given=repr(optimizer))
+        raise SurfaceError(words)
     if isinstance(optimizer, str):
         name, bracket, rest = optimizer.strip().partition("(")
         optimizer = ALIASES.get(name.strip(), name) + bracket + rest
@@ -129,9 +133,13 @@ def _rates(lr: Any) -> list[float]:
     try:
         rates = np.atleast_1d(np.asarray(lr, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise SurfaceError(f"lr is {calls.short(repr(lr))}; give a positive number or a list of them.") from error
+        raise SurfaceError(
+            say("{what} is {value}; give {allowed}.", what="lr", value=calls.short(repr(lr)), allowed=_RATES)
+        ) from error
     if rates.ndim != 1 or not len(rates):
-        raise SurfaceError("lr has no numbers in it; give a positive number or a list of them.")
+        raise SurfaceError(
+            say("{what} is {value}; give {allowed}.", what="lr", value=calls.short(repr(lr)), allowed=_RATES)
+        )
     wrong = rates[~((rates > 0) & np.isfinite(rates))]
     if len(wrong):
         raise SurfaceError(say("lr is {rate:g}, and must be a positive number.", rate=wrong[0]))
@@ -143,7 +151,13 @@ def _on(surface: Any, start: Any) -> tuple[Surface, np.ndarray]:
     if start is None:
         resolved = surface_of(surface)
         if not resolved.start:
-            raise SurfaceError(f"{resolved} has no start of its own; give one, e.g. start={_example(resolved)}.")
+            raise SurfaceError(
+                say(
+                    "{surface} has no start of its own; give one, e.g. start={example}.",
+                    surface=resolved,
+                    example=_example(resolved),
+                )
+            )
         return resolved, starts_on(resolved, np.array(resolved.start))
     numbers = _numbers(start)
     resolved = surface_of(surface, None if numbers.ndim == 0 else numbers.shape[-1])
@@ -159,13 +173,23 @@ def starts_on(surface: Surface, numbers: np.ndarray) -> np.ndarray:
         numbers = numbers[None, :]
     if numbers.ndim != 2 or numbers.shape[1] != count or not len(numbers):
         raise SurfaceError(
-            f"a start of shape {numbers.shape} is not a point on {surface}, which has {count} "
-            f"variable{'s' * (count > 1)}; give e.g. start={_example(surface)}, or an array (starts, {count})."
+            say(
+                "a start of shape {shape} is not a point on {surface}, which has {count} variable{s}; give e.g. "
+                "start={example}, or an array (starts, {count}).",
+                shape=numbers.shape,
+                surface=surface,
+                count=count,
+                s="s" * (count > 1),
+                example=_example(surface),
+            )
         )
     broken = ~np.isfinite(surface(numbers))
     if broken.any():
         place = _written(numbers[broken][0])
-        raise SurfaceError(f"{surface} has no finite value at the start {place}; start elsewhere.")
+        words = say(
+            "{surface} has no finite value at the start {place}; start elsewhere.", surface=surface, place=place
+        )
+        raise SurfaceError(words)
     return np.array(numbers, dtype=np.float64)
 
 
@@ -173,11 +197,13 @@ def _numbers(start: Any) -> np.ndarray:
     try:
         numbers = np.asarray(start, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise SurfaceError(
-            f"start is {calls.short(repr(start))}; give numbers, equally many for each start."
-        ) from error
+        allowed = mark("numbers, equally many for each start")
+        words = say("{what} is {value}; give {allowed}.", what="start", value=calls.short(repr(start)), allowed=allowed)
+        raise SurfaceError(words) from error
     if not np.isfinite(numbers).all():
-        raise SurfaceError(f"start has {numbers[~np.isfinite(numbers)][0]} in it; give finite numbers.")
+        raise SurfaceError(
+            say("start has {value} in it; give finite numbers.", value=str(numbers[~np.isfinite(numbers)][0]))
+        )
     return numbers
 
 
@@ -193,10 +219,8 @@ def _written(point: Sequence[float] | np.ndarray) -> str:
 
 def _check(steps: Any, noise: Any, seed: Any) -> None:
     COUNT.check("steps", steps, SurfaceError)
-    if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
-        raise SurfaceError(f"noise is {noise!r}, and must be a standard deviation: a number from 0.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
-        raise SurfaceError(f"seed is {seed!r}, and must be a whole number from 0.")
+    Range(0).check("noise", noise, SurfaceError)
+    Range(0, whole=True).check("seed", seed, SurfaceError)
 
 
 class _Walk:
@@ -218,8 +242,14 @@ class _Walk:
         needed = 8 * (steps + 1) * paths * numbers
         if needed > MEMORY:
             raise SurfaceError(
-                f"{shape[0] * paths:,} paths of {steps:,} steps take {needed:,} bytes, and at most {MEMORY:,} are "
-                "taken; give fewer, or take tw.basins, which keeps only where they end."
+                say(
+                    "{paths:,} paths of {steps:,} steps take {needed:,} bytes, and at most {most:,} are taken; give "
+                    "fewer, or take tw.basins, which keeps only where they end.",
+                    paths=shape[0] * paths,
+                    steps=steps,
+                    needed=needed,
+                    most=MEMORY,
+                )
             )
         self.points = np.empty(shape)
         self.points[:] = starts

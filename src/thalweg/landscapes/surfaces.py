@@ -19,6 +19,7 @@ from .. import calls
 from ..aliases import called
 from ..calculus import Function, function
 from ..errors import SurfaceError
+from ..language import mark, say
 from ..numbers import POSITIVE, Range
 from ..unknown import unknown
 from .surface import Surface, of_expression, of_function
@@ -212,9 +213,9 @@ def get(name: str) -> Surface:
     allowed = inspect.signature(SURFACES[kind]).parameters
     for argument in arguments:
         if not allowed:
-            raise SurfaceError(f"{kind} takes no arguments; leave {argument} out.")
+            raise SurfaceError(say("{name} takes no arguments; leave {argument} out.", name=kind, argument=argument))
         if argument not in allowed:
-            raise SurfaceError(unknown(f"argument of {kind}", argument, allowed))
+            raise SurfaceError(unknown("argument", argument, allowed, kind))
     return SURFACES[kind](**arguments)
 
 
@@ -278,7 +279,14 @@ def _variables(count: int) -> Sequence[sp.Symbol]:
 def _rotation(dimensions: int, degrees: float) -> np.ndarray:
     """Neighbouring axes turned in their plane, one pair after the other."""
     if not np.isfinite(degrees):
-        raise SurfaceError(f"quadratic: rotation is {degrees}, and must be a number of degrees.")
+        raise SurfaceError(
+            say(
+                "{what} is {value}; give {allowed}.",
+                what="quadratic: rotation",
+                value=degrees,
+                allowed=mark("a number"),
+            )
+        )
     turn, angle = np.eye(dimensions), np.deg2rad(degrees)
     for k in range(dimensions - 1 if degrees else 0):
         turn[k : k + 2] = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) @ turn[k : k + 2]

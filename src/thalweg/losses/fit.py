@@ -9,16 +9,23 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..errors import ProblemError
+from ..language import Word, mark, say
 
 
 def as_many(outputs: Tensor, targets: Tensor | None, weights: Tensor | None) -> None:
     """As many targets, and as many weights, as outputs."""
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor | None):
         return  # trees, whose rows a function of the user's looks at
-    for what, tensor in (("targets", targets), ("sample weights", weights)):
+    for what, tensor in ((mark("targets"), targets), (mark("sample weights"), weights)):
         if tensor is not None and outputs.ndim and tensor.shape[:1] != outputs.shape[:1]:
-            many = len(tensor) if tensor.ndim else "a single value"
-            raise ProblemError(f"there are {len(outputs)} outputs, and for {what} {many}; give one for each output.")
+            raise ProblemError(
+                say(
+                    "there are {count} outputs, and for {what} {many}; give one for each output.",
+                    count=len(outputs),
+                    what=what,
+                    many=len(tensor) if tensor.ndim else mark("a single value"),
+                )
+            )
     if weights is not None and weights.ndim != 1:
         raise ProblemError(
             f"the sample weights are of shape {tuple(weights.shape)}; give one number per sample, ({len(outputs)},)."
@@ -30,10 +37,17 @@ def same_shape(name: str, outputs: Tensor, targets: Tensor, where: str = "") -> 
     if outputs.ndim == targets.ndim and outputs.shape[1:] == targets.shape[1:]:
         return
     same = outputs[:1].numel() == targets[:1].numel()
-    advice = f"reshape the targets to {shape(outputs)}" if same else "change the model or the targets"
+    advice = say("reshape the targets to {shape}", shape=shape(outputs))
     raise ProblemError(
-        f"{name} needs outputs and targets of one shape, and the outputs are {shape(outputs)} "
-        f"where the {_whose(where)} are {shape(targets)}; {advice}."
+        say(
+            "{name} needs outputs and targets of one shape, and the outputs are {outputs} where the {whose} are "
+            "{targets}; {advice}.",
+            name=name,
+            outputs=shape(outputs),
+            whose=_whose(where),
+            targets=shape(targets),
+            advice=advice if same else mark("change the model or the targets"),
+        )
     )
 
 
@@ -49,8 +63,12 @@ def scores(name: str, outputs: Tensor) -> None:
     """Outputs (samples, classes, …)."""
     if outputs.ndim < 2:
         raise ProblemError(
-            f"{name} needs scores of shape (samples, classes, ...), and the outputs are "
-            f"{shape(outputs)}; let the model return one score per class."
+            say(
+                "{name} needs scores of shape (samples, classes, ...), and the outputs are {outputs}; let the model "
+                "return one score per class.",
+                name=name,
+                outputs=shape(outputs),
+            )
         )
 
 
@@ -63,15 +81,28 @@ def classes(
     if targets.is_floating_point():
         if soft and targets.shape[1:] == outputs.shape[1:]:
             return outputs.shape[at]
-        also = f" or probabilities of shape {shape(outputs)}" if soft else ""
         raise ProblemError(
-            f"{name} needs integer class ids{also}, and the {_whose(where)} are {dtype(targets)} of shape "
-            f"{shape(targets)}; convert them to int64."
+            say(
+                "{name} needs integer class ids{also}, and the {whose} are {dtype} of shape {targets}; convert them to "
+                "int64.",
+                name=name,
+                also=say(" or probabilities of shape {shape}", shape=shape(outputs)) if soft else "",
+                whose=_whose(where),
+                dtype=dtype(targets),
+                targets=shape(targets),
+            )
         )
     if targets.ndim != outputs.ndim - 1 or targets.shape[1:] != outputs.select(at, 0).shape[1:]:
         raise ProblemError(
-            f"{name} on outputs of shape {shape(outputs)} needs class ids of shape "
-            f"{shape(outputs.select(at, 0))}, and the {_whose(where)} are {shape(targets)}; make them fit."
+            say(
+                "{name} on outputs of shape {outputs} needs class ids of shape {ids}, and the {whose} are {targets}; "
+                "make them fit.",
+                name=name,
+                outputs=shape(outputs),
+                ids=shape(outputs.select(at, 0)),
+                whose=_whose(where),
+                targets=shape(targets),
+            )
         )
     return outputs.shape[at]
 
@@ -114,8 +145,15 @@ def in_range(targets: Tensor, count: int, where: str = "", ignored: int | None =
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= count:
         raise ProblemError(
-            f"the {_whose(where)} run from {low} to {high}, and a model with {count} outputs "
-            f"allows classes 0 to {count - 1}; renumber the classes or widen the model's last layer."
+            say(
+                "the {whose} run from {low} to {high}, and a model with {count} outputs allows classes 0 to {last}; "
+                "renumber the classes or widen the model's last layer.",
+                whose=_whose(where),
+                low=str(low),
+                high=str(high),
+                count=count,
+                last=count - 1,
+            )
         )
 
 
@@ -155,7 +193,7 @@ def shape(tensor: Tensor) -> str:
     """The shape as a reader thinks of it: the first axis is samples, however many."""
     if not tensor.ndim:
         return "()"
-    return f"({', '.join(['samples', *map(str, tensor.shape[1:])])}{',' if tensor.ndim == 1 else ''})"
+    return f"({', '.join([say('samples'), *map(str, tensor.shape[1:])])}{',' if tensor.ndim == 1 else ''})"
 
 
 def dtype(tensor: Tensor) -> str:
@@ -163,4 +201,4 @@ def dtype(tensor: Tensor) -> str:
 
 
 def _whose(where: str) -> str:
-    return f"{where} targets" if where else "targets"
+    return say("{where} targets", where=Word(where)) if where else say("targets")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ProblemError
+from ..language import say
 
 
 def entropy(p: Tensor, *, logits: bool = False, dim: int = -1) -> Tensor:
@@ -47,7 +48,11 @@ def cross_entropy_of(p: Tensor, q: Tensor, *, logits: bool = False, dim: int = -
     """
     if p.shape != q.shape:
         raise ProblemError(
-            f"the distributions are of shapes {tuple(p.shape)} and {tuple(q.shape)}; give two of one shape."
+            say(
+                "the distributions are of shapes {first} and {second}; give two of one shape.",
+                first=tuple(p.shape),
+                second=tuple(q.shape),
+            )
         )
     if not logits:
         return -torch.special.xlogy(p, q).sum(dim)

@@ -129,7 +129,7 @@ class NegativeLogLikelihood(Loss):
             )
         for parameter in (*self._names, *self.fixed):
             if parameter not in self._accepted:
-                raise ProblemError(unknown(f"parameter of {self._called}", str(parameter), self._accepted))
+                raise ProblemError(unknown("parameter", str(parameter), self._accepted, self._called))
         twice = {p for p in self._names if p in self.fixed or self._names.count(p) > 1}
         if twice:
             raise ProblemError(f"{self._called} is given {sorted(twice)[0]} twice; make it an output or fix it.")

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..errors import UsageError
 from ..language import say
+from ..unknown import unknown
 from .arrowed import arrows_picture, lookahead_picture
 from .descent import Line, crosses, hover, lines_of, note, point, sizes, subscripts
 from .ground import curve, heights, levels, ranks, shape, view
@@ -41,17 +43,23 @@ def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: s
     What makes a comparison fair or not (rates, whether tuned, steps, noise) is written below the title.
 
     Raises:
-        ValueError: an unknown kind, or one that does not fit the number of variables.
+        UsageError: an unknown kind, or one that does not fit the number of variables.
     """
     dimensions = len(path.surface.variables)
     kind = kind or {1: "curve", 2: "levels"}.get(dimensions, "losses")
     if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind of picture: give one of {', '.join(KINDS)}.")
+        raise UsageError(unknown("kind of picture", kind, KINDS))
     needed = {"curve": 1, "losses": dimensions}.get(kind, 2)
     if dimensions != needed:
-        raise ValueError(
-            f"a picture of kind {kind} is for {needed} variable{'s' * (needed > 1)}, and {path.surface.name} has "
-            f"{dimensions}: give kind='losses'."
+        raise UsageError(
+            say(
+                "a picture of kind {kind} is for {needed} variable{s}, and {surface} has {count}: give kind='losses'.",
+                kind=kind,
+                needed=needed,
+                s="s" * (needed > 1),
+                surface=path.surface.name,
+                count=dimensions,
+            )
         )
     figure = KINDS[kind](path, **more)
     return headed(figure, title or path.surface.name, " ".join(filter(None, [note(path), say(said)])))

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..errors import PlanError, StoreError, first_line
+from ..language import say
 from ..regularizers.stopping import EarlyStopping
 from ..samples import Samples
 
@@ -167,8 +168,11 @@ def averaged(members: pd.DataFrame) -> pd.DataFrame:
 def _splitter(count: Any, ready: Prepared, seed: int) -> Any:
     if isinstance(count, bool) or count < 2:
         raise PlanError(
-            f"folds={count!r} is not allowed: give a whole number of at least 2, since each fold is judged on what "
-            "the others train on."
+            say(
+                "folds={count} is not allowed: give a whole number of at least 2, since each fold is judged on what "
+                "the others train on.",
+                count=repr(count),
+            )
         )
     count, labels = int(count), labels_of(ready.pool)
     if count > ready.pool.size:

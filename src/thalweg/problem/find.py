@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProblemError
-from ..language import say
+from ..language import mark, say
 from ..unknown import unknown
 from . import command
 from .builtin import PROBLEMS
@@ -20,7 +20,7 @@ from .loop import Loop, loop_of, takes_run
 from .of_table import is_table_spec, of_spec
 from .source import Definition, failed, opened, source_text
 
-FORMS = "your own is given as file.py:function or package.module:function, a table as data.csv with a target"
+FORMS = mark("your own is given as file.py:function or package.module:function, a table as data.csv with a target")
 
 
 def load(spec: Any) -> Problem:
@@ -71,7 +71,7 @@ def declared(spec: Any) -> Problem | Loop:
     if not colon and spec.endswith(".py"):
         raise ProblemError(say("{spec} names a file and no function in it; write {spec}:function.", spec=spec))
     if not colon:
-        raise ProblemError(unknown("problem", spec, PROBLEMS).removesuffix(".") + f"; {FORMS}.")
+        raise ProblemError(unknown("problem", spec, PROBLEMS).removesuffix(".") + f"; {say(FORMS)}.")
     if not place or not function.isidentifier():
         raise ProblemError(f"{spec!r} is not a problem: {FORMS}.")
     with opened(spec, ProblemError) as definition:

@@ -24,6 +24,7 @@ from typing import Any
 
 from ..errors import UsageError, first_line, line_of
 from ..formulas import Formula
+from ..language import say
 from ..unknown import unknown
 
 _SPEC = re.compile(r"[^()]+:[A-Za-z_]\w*")
@@ -73,7 +74,7 @@ def opened(spec: str, error: type[UsageError]) -> Iterator[Definition]:
         return
     path = Path(place).expanduser()
     if not path.is_file():
-        raise error(f"{spec!r}: there is no file {path}; check the path.")
+        raise error(say("{given}: there is no file {file}; check the path.", given=repr(spec), file=path))
     path = path.resolve()
     try:
         raw = path.read_bytes()

@@ -328,7 +328,7 @@ class Schedule(Declared, ABC):
 
 def checked_total(total: Any) -> int:
     """The number of steps of a run, or a sentence."""
-    return Range(1, whole=True, unit="steps").check("the total", total, PlanError)
+    return Range(1, whole=True, unit="steps").check(say("the total"), total, PlanError)
 
 
 def steps_of(length: Any, T: Any, m: Any) -> Any:

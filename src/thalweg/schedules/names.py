@@ -11,6 +11,7 @@ import numpy as np
 from .. import calls
 from ..arguments import build, class_of
 from ..errors import PlanError
+from ..language import say
 from ..numbers import Range
 from ..unknown import unknown
 from .base import Schedule, checked_total
@@ -88,7 +89,7 @@ def shown(schedule: Schedule, total: int, rate: float = 1.0) -> dict[str, np.nda
     """
     schedule.for_one_member()
     schedules = {"lr": one("constant")} | dict(schedule.on({"lr", "momentum", *schedule.hyperparameters}))
-    steps = np.arange(DRAWABLE.check("the total", checked_total(total), PlanError))
+    steps = np.arange(DRAWABLE.check(say("the total"), checked_total(total), PlanError))
     values = {}
     for name, each in schedules.items():
         with np.errstate(over="ignore"):

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from .. import formulas
 from ..errors import UsageError, first_line
 from ..formulas import Formula
-from ..language import say
+from ..language import mark, say
 from ..numbers import Range
 from ..problem.builtin import PROBLEMS
 from ..problem.declaration import Problem
@@ -26,7 +26,7 @@ from .known import KNOWN
 from .layers import Inputs, layers
 from .shown import Size
 
-YOURS = "your own is given as file.py:function or package.module:function, which returns a torch.nn.Module"
+YOURS = mark("your own is given as file.py:function or package.module:function, which returns a torch.nn.Module")
 
 
 def size(
@@ -62,7 +62,7 @@ def size(
     >>> bool(alexnet.memory().loc["adam", "float32"] == 2 * 4 * alexnet.parameters)
     True
     """
-    batch = Range(1, whole=True, unit="samples").check("the batch", batch)
+    batch = Range(1, whole=True, unit="samples").check(say("the batch"), batch)
     rules = tuple(formulas.get(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers))
     name, module, example, note = _resolved(model)
     shape = example.text if input is None and isinstance(example, _Shape) else input
@@ -108,7 +108,7 @@ def _resolved(model: Any) -> Resolved:
         return _of_problem(load(model))
     if model.endswith(".py"):
         raise UsageError(say("{spec} names a file and no function in it; write {spec}:function.", spec=model))
-    raise UsageError(unknown("model", model, [*KNOWN, *PROBLEMS]).removesuffix(".") + f"; {YOURS}.")
+    raise UsageError(unknown("model", model, [*KNOWN, *PROBLEMS]).removesuffix(".") + f"; {say(YOURS)}.")
 
 
 def _returned(name: str, function: Any, spec: str = "") -> Resolved:

@@ -473,7 +473,7 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
     if planned["model"].varied and planned.groups is not None:
         raise PlanError("groups name parameters of one model, and models are several; leave one of them out.")
     if planned.criterion.metric not in (names := ["loss", *ready.metrics]):
-        raise PlanError(unknown(f"metric of {ready.name}", planned.criterion.metric, names))
+        raise PlanError(unknown("metric", planned.criterion.metric, names, ready.name))
     for one in ready.models.values() or [ready]:
         _check_model(planned, one)
     if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:
