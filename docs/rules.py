@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # the tests, whose tables say what a rule is held to
 
-from tests import papers, second_papers, tensor_papers  # noqa: E402
+from tests import papers, sampled_papers, second_papers, tensor_papers  # noqa: E402
 
 from thalweg.formulas import FORMULAS, WRAPPERS, Formula, get  # noqa: E402
 from thalweg.formulas.latex import plain  # noqa: E402
@@ -37,24 +37,6 @@ These take a rule and give one, with the states and numbers of both: `lookahead(
 wherever the name of a rule is, `tw.formulas.lookahead(rule, steps=10)` the same for a formula of your own. Below, each
 is around momentum. A population has no rule that looks beyond one weight, as cautious does, and also takes its gradient
 ahead or shows other weights: such a pair says so, and trains in a loop of your own.
-"""
-MISSING = """## What is not here
-
-Sophia-G (Liu et al. 2023) takes sign(m)·min(|m| / (ρBh + ε), 1) as its step. h averages, at every tenth step, the
-square of a second gradient, and B is the number of labels in the batch. The second gradient is that of the same loss on
-labels which are drawn from the softmax of the model's own outputs, so that Bĝ² estimates the diagonal of the
-Gauss–Newton matrix; m averages the first gradient. A formula cannot say that:
-
-- With `again=` the second gradient replaces the first, and it is the gradient of the same loss on the same targets, at
-  other weights. Sophia-G needs both gradients at the same weights, and other targets.
-- The labels are drawn from the outputs, which a rule never sees, by random numbers that the population, the same run
-  alone and its recipe would have to share.
-- The gradient that h averages is to be computed at every tenth step only; `again=` is computed at every step.
-- Only a loss that is the negative logarithm of a distribution has labels to draw: cross-entropy, binary cross-entropy,
-  and the squared error as that of a Gaussian. A surface of `tw.descend` has none.
-
-A rule that left any of this out would be sign descent with another divisor, under Sophia-G's name. The authors' class
-in a training loop of your own (docs/your-own-model.md) is compared like any other.
 """
 PUBLISHED = """## What is published, and what we saw
 
@@ -98,6 +80,7 @@ TABLES = (
     (papers, "kernels/test_agreement.py"),
     (tensor_papers, "kernels/test_tensors.py"),
     (second_papers, "kernels/test_second.py"),
+    (sampled_papers, "kernels/test_sampled.py"),
 )
 
 
@@ -160,9 +143,7 @@ def page() -> str:
     """The whole text."""
     rules = [line for rule in FORMULAS.values() for line in section(rule)]
     others = [line for name, wrapper in WRAPPERS.items() for line in section(wrapper(get("momentum")), name)]
-    return "\n".join(
-        [HEAD.format(count=len(FORMULAS), around=len(WRAPPERS)), *rules, AROUND, *others, MISSING, PUBLISHED]
-    )
+    return "\n".join([HEAD.format(count=len(FORMULAS), around=len(WRAPPERS)), *rules, AROUND, *others, PUBLISHED])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def test_a_name_gives_the_formula() -> None:
 def test_the_names_and_their_order() -> None:
     expected = "sgd momentum nesterov asgd halving rprop signsgd lion adagrad adadelta rmsprop adam adamax adamw"
     more = "nadam radam ademamix lars lamb tiger shampoo soap adafactor adabelief yogi qhadam adan adopt"
-    recent = "dadapt_adam prodigy c_adamw c_lion muon schedule_free_sgd schedule_free_adamw mars"
+    recent = "sophia_g dadapt_adam prodigy c_adamw c_lion muon schedule_free_sgd schedule_free_adamw mars"
     assert names() == [*expected.split(), *more.split(), *recent.split()]
 
 

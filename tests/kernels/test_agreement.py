@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import second_papers, tensor_papers
+from tests import sampled_papers, second_papers, tensor_papers
 from tests.harness import CASES, Case, difference, numba_update, our_path, start_and_gradients, truth
 from thalweg.formulas import WRAPPERS, get, names
 from thalweg.kernels import torch_ref
@@ -19,8 +19,8 @@ few = settings(max_examples=6, deadline=None, derandomize=True)
 
 
 def test_every_formula_has_a_case() -> None:
-    of_tensors = {get(text).name for text in tensor_papers.PAPERS}
-    held = {case.formula.name for case in CASES} | of_tensors | {get(text).name for text in second_papers.PAPERS}
+    apart = (tensor_papers, second_papers, sampled_papers)
+    held = {case.formula.name for case in CASES} | {get(text).name for each in apart for text in each.PAPERS}
     assert set(names()) <= held
     assert {name.partition("(")[0] for name in held - set(names())} == set(WRAPPERS)
 

@@ -55,7 +55,8 @@ MORE: dict[str, list[dict[str, Any]]] = {
 DROP_INS = [(formula.name, drop_in) for formula in FORMULAS.values() for drop_in in formula.drop_ins]
 BEYOND = [d.name for name, d in DROP_INS if not FORMULAS[name].equations.elementwise]  # they look at whole tensors
 OPTIONS = {d.name: [{}, *MORE.get(d.name, [])] for _, d in DROP_INS if d.in_torch and d.name not in BEYOND}
-OWN = {d.name: name for name, d in DROP_INS if not d.in_torch and d.name not in BEYOND}
+SAMPLED = [d.name for name, d in DROP_INS if FORMULAS[name].equations.sampled]  # kernels/test_sampled.py has them
+OWN = {d.name: name for name, d in DROP_INS if not d.in_torch and d.name not in (*BEYOND, *SAMPLED)}
 OWN_BEYOND = {d.name: name for name, d in DROP_INS if not d.in_torch and d.name in BEYOND}
 ADAFACTOR: list[dict[str, Any]] = [
     {},

@@ -283,9 +283,12 @@ def formula(
                 f"{words[outside].range}; correct one of them."
             )
         of_batches = bool(options.get("batched", batched))
+        equations = read(function, rule, hyperparameters, options, first, kept, of_batches)
+        if equations.sampled and by_shape:
+            raise FormulaError(f"formula {rule}: a rule with sampled has one form for all tensors; leave by_shape out.")
         return Formula(
             name=rule,
-            equations=read(function, rule, hyperparameters, options, first, kept, of_batches),
+            equations=equations,
             hyperparameters=hyperparameters,
             options=options,
             source=source,

@@ -7,7 +7,7 @@ expression is arithmetic in known symbols, whose values have known shapes (`shap
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from .operations import OperationBase, total
 from .shapes import NUMBER, ONE, WEIGHT, Inference, Shape
 
 DISPLACEMENTS = ("at", "again", "shown")  # of an update, from the weights
+SAMPLED = ("sampled", "every")  # what an update says of a gradient on sampled targets
 RESERVED = {"g": "gradient", "w": "weight", "t": "step counted from 1", "loss": "loss of the batch"}
 WEIGHT_ITSELF = "w"  # the first value of a state that begins at the weight
 
@@ -33,6 +34,11 @@ class Update:
     from there a second gradient is taken, which then is g; in `again` itself g is the first one. `shown` is how far
     from w the weights lie that are evaluated and used, where a rule trains at other ones.
 
+    `sampled` is for rules that estimate curvature: the new values of some states, where g is the gradient at w of the
+    same batch on targets that are drawn from the model's own outputs, so weighted that g² estimates the diagonal of the
+    Gauss–Newton matrix (`Loss.sampled`). They are taken before the step, at the first one and after `every` further
+    ones.
+
     >>> import thalweg as tw
     >>> @tw.formula()
     ... def heavy_ball(g, a, *, lr=0.1, beta=0.9):
@@ -42,18 +48,30 @@ class Update:
     ('a',)
     """
 
-    __slots__ = ("again", "at", "shown", "states", "step")
+    __slots__ = ("again", "at", "every", "sampled", "shown", "states", "step")
 
-    def __init__(self, step: Any, *, at: Any = None, again: Any = None, shown: Any = None, **states: Any) -> None:
+    def __init__(
+        self,
+        step: Any,
+        *,
+        at: Any = None,
+        again: Any = None,
+        shown: Any = None,
+        sampled: Mapping[str, Any] | None = None,
+        every: int = 1,
+        **states: Any,
+    ) -> None:
         self.step = step
         self.at = at
         self.again = again
         self.shown = shown
+        self.sampled = dict(sampled or {})
+        self.every = every
         self.states = states
 
     def with_(self, **changed: Any) -> Update:
         """The same, but for the step, the states and the rest that are given."""
-        others = {name: getattr(self, name) for name in ("step", *DISPLACEMENTS)}
+        others = {name: getattr(self, name) for name in ("step", *DISPLACEMENTS, *SAMPLED)}
         return Update(**{**others, **self.states, **changed})
 
 
@@ -69,6 +87,8 @@ class Equations:
         single: the states that are one number, known before the step.
         shapes: of the states that are neither that nor one value per weight.
         batched: whether a tensor of more than two axes is a batch of matrices, and not one.
+        sampled: states that a gradient g on sampled targets gives, with their values, before step 1 and `every` so many
+            steps.
     """
 
     name: str
@@ -82,6 +102,8 @@ class Equations:
     shown: sp.Expr | None = None
     batched: bool = False
     again: sp.Expr | None = None
+    sampled: tuple[tuple[str, sp.Expr], ...] = ()
+    every: int = 1
 
     @property
     def lookahead(self) -> Equations | None:
@@ -98,6 +120,20 @@ class Equations:
         """w ← w + `shown` with the states as they are: the way to the weights that are evaluated."""
         return None if self.shown is None else self._moved("shown", self.shown, self.state_names)
 
+    @cached_property
+    def estimate(self) -> Equations | None:
+        """The states that a gradient on sampled targets gives, and those that these read; the weights stay."""
+        if not self.sampled:
+            return None
+        read = set().union(*(value.free_symbols for _, value in self.sampled)) | {symbol(n) for n, _ in self.sampled}
+        kept = [name for name in self.state_names if symbol(name) in read]
+        states = {name: symbol(name) for name in kept} | dict(self.sampled)
+        return replace(self._moved("sampled", sp.S.Zero, kept), states=tuple((n, states[n]) for n in kept))
+
+    def estimates(self, step: int) -> bool:
+        """Whether a gradient on sampled targets is taken before this step, counted from 0."""
+        return bool(self.sampled) and step % self.every == 0
+
     def _moved(self, what: str, step: sp.Expr, kept: Sequence[str]) -> Equations:
         kinds = {
             "states": tuple((name, symbol(name)) for name in kept),
@@ -105,7 +141,8 @@ class Equations:
             "single": tuple(name for name in self.single if name in kept),
             "shapes": tuple(pair for pair in self.shapes if pair[0] in kept),
         }
-        return replace(self, name=f"{self.name}_{what}", step=step, at=None, again=None, shown=None, **kinds)
+        others = {"at": None, "again": None, "shown": None, "sampled": (), "every": 1}
+        return replace(self, name=f"{self.name}_{what}", step=step, **others, **kinds)
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -140,7 +177,7 @@ class Equations:
     @property
     def races(self) -> bool:
         """Whether a weight's path needs nothing but its own gradients, one at each step."""
-        return self.elementwise and self.again is None
+        return self.elementwise and self.again is None and not self.sampled
 
     @cached_property
     def squares(self) -> frozenset[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import sympy as sp
@@ -31,6 +32,7 @@ Rows = dict[sp.Symbol, sp.Expr]
 
 def latex(equations: Equations) -> str:
     """One aligned row per state and one for the weight; see `Formula.latex`."""
+    equations, drawn = _with_sampled(equations)
     rows, new, hats = _rows(equations)
     printer = _Paper(_letters(equations, new, hats), set(equations.hyperparameters))
     *before, step = rows.values()
@@ -45,6 +47,9 @@ def latex(equations: Equations) -> str:
         if (again := equations.again) is not None:
             taken.append(rf"g_t &\leftarrow \nabla f\left({there}{printer.continued(again)}\right)")
         lines = [*taken, *lines]
+    if drawn:
+        at = r", \ ".join(map(str, drawn))
+        lines.insert(0, rf"\hat{{g}}_t &= \nabla \hat{{f}}\left({printer.doprint(_w)}\right), \ t = {at}, \ \ldots")
     lines.append(f"w_t &= {printer.doprint(_w)}{printer.continued(step)}")
     if equations.shown is not None:  # of the weights and states after the step
         after = {_w: sp.Symbol("new w", real=True), **{symbol(name): state for name, state in new.items()}}
@@ -63,8 +68,9 @@ def plain(equations: Equations) -> list[str]:
     a[t] = a[t−1]·momentum + g[t]
     w[t] = w[t−1] − a[t]·lr
     """
+    equations, drawn = _with_sampled(equations)
     rows, new, hats = _rows(equations)
-    words = {_g: "g[t]", _w: "w[t−1]", symbol("loss"): "loss[t]", _DECAYED: "decayed g[t]"}
+    words = {_g: "g[t]", _DRAWN: "ĝ[t]", _w: "w[t−1]", symbol("loss"): "loss[t]", _DECAYED: "decayed g[t]"}
     words |= {part: f"{letter}[t]" for letter, part in PARTS.items()}
     for name in equations.state_names:
         words |= {symbol(name): f"{name}[t−1]", new[name]: f"{name}[t]", hats[new[name]]: f"{name}̂[t]"}
@@ -80,6 +86,8 @@ def plain(equations: Equations) -> list[str]:
         there = _w if equations.at is None else _w + equations.at
         again = [] if equations.again is None else [f"g[t] ← ∇f({text(there + equations.again)})"]
         lines = [f"g[t] = ∇f({text(there)})", *again, *lines]
+    if drawn:
+        lines.insert(0, f"ĝ[t] = ∇f̂(w[t−1]), on sampled targets, at t = {', '.join(map(str, drawn))}, …")
     moved = text(step)
     lines.append(f"w[t] = w[t−1] {_added(moved)}")
     if equations.shown is not None:
@@ -87,6 +95,17 @@ def plain(equations: Equations) -> list[str]:
         names |= {symbol(name): sp.Symbol(f"{name}[t]") for name in equations.state_names}
         lines.append(f"shown w[t] = w[t] {_added(text(equations.shown))}")
     return lines
+
+
+def _with_sampled(equations: Equations) -> tuple[Equations, tuple[int, ...]]:
+    """The same with the states that a gradient on sampled targets gives as they are at the steps that take one, and the
+    first of these steps."""
+    if not equations.sampled:
+        return equations, ()
+    new: dict[Any, Any] = {symbol(name): value.xreplace({_g: _DRAWN}) for name, value in equations.sampled}
+    states = tuple((name, value.xreplace(new)) for name, value in equations.states)
+    first = tuple(1 + k * equations.every for k in range(3))
+    return replace(equations, states=states, step=equations.step.xreplace(new), sampled=()), first
 
 
 def _added(text: str) -> str:
@@ -140,7 +159,14 @@ def _letters(
     equations: Equations, new: Mapping[str, sp.Symbol], hats: Mapping[sp.Symbol, sp.Symbol]
 ) -> dict[sp.Symbol, str]:
     """Every symbol's LaTeX."""
-    letters = {_g: "g_t", _t: "t", _w: "w_{t-1}", symbol("loss"): r"\mathcal{L}_t", _DECAYED: r"\tilde{g}_t"}
+    letters = {
+        _g: "g_t",
+        _DRAWN: r"\hat{g}_t",
+        _t: "t",
+        _w: "w_{t-1}",
+        symbol("loss"): r"\mathcal{L}_t",
+        _DECAYED: r"\tilde{g}_t",
+    }
     letters |= {part: f"{letter}_t" for letter, part in PARTS.items()}
     letters |= {symbol(name): _letter(name) for name in equations.hyperparameters}
     for name in equations.state_names:
@@ -169,6 +195,7 @@ def _letter(name: str) -> str:
 
 
 _DECAYED = sp.Symbol("g decayed", real=True)
+_DRAWN = sp.Symbol("g drawn", real=True)  # the gradient on sampled targets
 PARTS = {letter: sp.Symbol(f"part {letter}", real=True) for letter in "uszyxhkq"}
 FEW_OPERATIONS = 3  # of which a part is written out wherever it stands
 

@@ -18,7 +18,18 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from ..errors import FormulaError
 from ..unknown import unknown
 from . import operations, vocabulary
-from .equations import DISPLACEMENTS, RESERVED, WEIGHT_ITSELF, Equations, Option, Update, number, option, symbol
+from .equations import (
+    DISPLACEMENTS,
+    RESERVED,
+    SAMPLED,
+    WEIGHT_ITSELF,
+    Equations,
+    Option,
+    Update,
+    number,
+    option,
+    symbol,
+)
 from .shapes import NUMBER, WEIGHT, Inference, Shape, of_states
 
 _FUNCTIONS = (sp.Abs, sp.sign, sp.exp, sp.log, sp.tanh, sp.sin, sp.cos, sp.Min, sp.Max, sp.floor)
@@ -57,7 +68,7 @@ def _fits_a_signature(rule: str, parameter: inspect.Parameter) -> None:
                 f"formula {rule}: {name}={default!r} stands before the *; "
                 "hyperparameters are keyword-only, so move it behind a * in the signature."
             )
-        if name in ("step", *DISPLACEMENTS):
+        if name in ("step", *DISPLACEMENTS, *SAMPLED):
             raise FormulaError(f"formula {rule}: {name} is an argument of tw.Update; give the state another name.")
     elif name in RESERVED:
         raise FormulaError(
@@ -92,8 +103,10 @@ def read(
         raise FormulaError(f"formula {rule}: again uses {other[0]}; it may use g, w and hyperparameters.")
     values = {name: _expression(rule, f"state {name}", result.states[name], symbols) for name in states}
     _fits_initial(rule, initial, states, numbers)
-    changed = [name for name in states if values[name] != symbols[name]]
-    read_by = set().union(*(e.free_symbols for e in (step, at or step, shown or step, *(values[n] for n in changed))))
+    sampled = _sampled(rule, result, states, symbols)
+    changed = [name for name in states if values[name] != symbols[name] or name in sampled]
+    read = (step, at or step, shown or step, *(values[n] for n in changed), *sampled.values())
+    read_by = set().union(*(e.free_symbols for e in read))
     used = [name for name in states if name in changed or symbols[name] in read_by]
     used_values = {name: values[name] for name in used}
     each = _shapes(rule, used_values, {name: (shapes or {}).get(name) for name in used}, numbers)
@@ -102,6 +115,12 @@ def read(
             raise FormulaError(f"formula {rule}: state {name} begins at the weight and is {each[name]}; give a number.")
     for what, moved in (("the step", step), ("at", at), ("again", again), ("shown", shown)):
         _fits_weight(rule, what, moved, each, numbers)
+    for name in {n for n in used for value in sampled.values() if n in sampled or symbols[n] in value.free_symbols}:
+        if each[name] != WEIGHT:
+            raise FormulaError(
+                f"formula {rule}: sampled goes by state {name}, which is {each[name]}; it may go by g, w, t, "
+                "hyperparameters and states of one value per weight."
+            )
     return Equations(
         name=rule,
         hyperparameters=numbers,
@@ -114,7 +133,28 @@ def read(
         shown=shown,
         batched=batched,
         again=again,
+        sampled=tuple(sampled.items()),
+        every=result.every if sampled else 1,
     )
+
+
+def _sampled(rule: str, result: Update, states: list[str], symbols: Mapping[str, sp.Symbol]) -> dict[str, sp.Expr]:
+    """The states that a gradient on sampled targets gives."""
+    if not isinstance(result.every, int) or isinstance(result.every, bool) or result.every < 1:
+        raise FormulaError(f"formula {rule}: every is {result.every!r}; give a whole number of steps from 1.")
+    if result.sampled and result.at is not None:
+        raise FormulaError(f"formula {rule}: sampled is of the gradient at w, and at moves it; leave one of them out.")
+    values = {}
+    for name, value in result.sampled.items():
+        if name not in states:
+            raise FormulaError(unknown(f"state of {rule}", name, states))
+        values[name] = _expression(rule, f"sampled state {name}", value, symbols)
+        if "loss" in map(str, values[name].free_symbols) or values[name].has(operations.OperationBase):
+            raise FormulaError(
+                f"formula {rule}: sampled state {name} looks at more than a weight; it may go by g, w, t, "
+                "hyperparameters and states of one value per weight."
+            )
+    return values
 
 
 def _uniform(numbers: tuple[str, ...]) -> dict[sp.Symbol, Shape]:

@@ -230,6 +230,19 @@ def uphill(equations: Equations, w: Tensor, g: Tensor, values: Mapping[str, floa
     return TensorUpdate(equations, w, g, (), scalars(equations, values, {}, 0, float("nan")))
 
 
+def estimated(
+    equations: Equations, w: Tensor, g: Tensor, states: Mapping[str, Tensor], t: int, values: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """The states that the gradient g on sampled targets gives before step t, of a rule's `Equations.estimate`.
+
+    Args:
+        states: those of the rule, or those of them that the new ones go by.
+    """
+    names = equations.state_names
+    _, *new = body(equations)(g, w, *(states[name] for name in names), *scalars(equations, values, {}, t, float("nan")))
+    return dict(zip(names, new, strict=True))
+
+
 def initial_states(formula: Formula, w: Tensor, hyperparameters: Mapping[str, float]) -> list[Tensor]:
     """The states before the first step: each of the shape it has for such a weight, or a float64 number where it is one
     number, known before the step."""

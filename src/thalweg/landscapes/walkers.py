@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from ..errors import SurfaceError
 from ..formulas import Formula, shapes
 from ..formulas.equations import WEIGHT_ITSELF, Equations
 from ..kernels import numba_cpu
@@ -22,6 +23,7 @@ from ..kernels.lower import lower
 from ..kernels.staged import TensorUpdate, advance
 from ..kernels.threads import Launch
 from ..kernels.torch_ref import scalar_function
+from ..language import say
 from ..population.member import Member
 from ..population.scheduling import Scheduling
 from ..schedules import Schedule
@@ -63,6 +65,14 @@ class Walkers:
         segment: int = 1,
     ) -> None:
         formula = formula.of_shape(points.shape[1:])
+        if formula.equations.sampled:
+            raise SurfaceError(
+                say(
+                    "{rule} estimates curvature on targets that are drawn from a model's outputs, and a surface has "
+                    "none; take another rule, such as adamw.",
+                    rule=formula.label,
+                )
+            )
         equations, program = formula.equations, lower(formula.equations)
         self.formula, self.points, self.count, self.names = formula, points, rows, equations.hyperparameters
         # which row a point belongs to

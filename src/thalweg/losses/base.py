@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from .. import arguments, calls
 from ..arguments import Declared, choice, declared
-from ..errors import ProblemError
+from ..errors import PlanError, ProblemError
+from ..language import say
 from ..numbers import Range
 from ..samples import Samples, Weighted, call, scores
 from . import fit
+from .sampling import apart
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 REDUCTIONS = ("mean", "sum", "none")
@@ -65,6 +67,8 @@ class Loss(Labelled, ABC):
             is none.
         of_classes: whether its targets may be classes, whose labels can be smoothed.
         scale: the lowest and the highest value that it can have.
+        sampler: the function (outputs, targets, …) of `sampling.py` that draws targets; None where the loss is
+            the −log p of no distribution.
     """
 
     error = ProblemError
@@ -73,6 +77,7 @@ class Loss(Labelled, ABC):
     counterpart: ClassVar[Callable[..., Tensor] | None] = None
     likelihood: ClassVar[str] = ""
     of_classes: ClassVar[bool] = False
+    sampler: ClassVar[Callable[..., Tensor] | None] = None
     reduction: str = field(default="mean", kw_only=True, metadata=choice(*REDUCTIONS).metadata)
 
     @abstractmethod
@@ -149,9 +154,57 @@ class Loss(Labelled, ABC):
         values = self.compute(outputs, targets, "none")
         return values.flatten(1).mean(1) if values.ndim > 1 else values
 
+    @property
+    def samples(self) -> bool:
+        """Whether targets can be drawn from a model's outputs: it is the mean of −log p of a distribution."""
+        return type(self).sampler is not None and self.reduction == "mean"
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """The arguments of `sampler` that are not its defaults."""
+        return {}
+
+    def sampled(self, outputs: Tensor, targets: Any) -> Tensor:
+        """The loss on targets that are drawn from the model's own outputs by PyTorch's random numbers, so weighted that
+        the square of its gradient estimates the diagonal of the Gauss–Newton matrix of the loss; see `sampling.py`.
+
+        Args:
+            outputs: (samples, …), what the model made.
+            targets: those of the batch, which say only how many there are, which are ignored, and the weights of
+                samples.
+
+        Raises:
+            PlanError: for a loss that is the −log p of no distribution.
+
+        >>> import torch, thalweg as tw
+        >>> outputs = torch.zeros(3, 2, requires_grad=True)
+        >>> tw.losses.get("mse").sampled(outputs, torch.zeros(3, 2)).backward()
+        >>> outputs.grad.shape
+        torch.Size([3, 2])
+        """
+        sampler, (plain, weights) = type(self).sampler, apart(targets)
+        if sampler is None or not self.samples:
+            raise unsampled("Loss.sampled", self)
+        self.fit(outputs, plain)
+        fit.as_many(outputs, plain, weights)
+        return sampler(outputs, targets, **self.sampling)
+
     def counts(self, targets: Tensor) -> Tensor | None:
         """How much each sample counts in the mean, (samples,), which is Σ per_sample / Σ counts; None for 1 each."""
         return None
+
+
+def unsampled(rule: str, loss: Loss) -> PlanError:
+    """What is said of a loss that has no targets to draw, which a rule asks for."""
+    return PlanError(
+        say(
+            "{rule} estimates curvature on targets that are drawn from the model's own outputs, which takes a loss "
+            "that is the mean of −log p of a distribution: cross_entropy without class weights, bce without "
+            "pos_weight, or mse; and the loss here is {loss}. Train with one of these, or leave {rule} out.",
+            rule=rule,
+            loss=loss.label,
+        )
+    )
 
 
 def number(default: float, low: float, high: float = Range.high, *, above: bool = False) -> Any:

@@ -15,6 +15,7 @@ from ..errors import ProblemError, UsageError, short
 from ..numbers import Range
 from . import fit
 from .base import FROM_0, Loss, Scale
+from .sampling import sampled_bce
 
 
 def _positive_weights(what: str, weight: Any, error: type[UsageError]) -> float | tuple[float, ...] | Tensor | None:
@@ -55,7 +56,12 @@ class BCE(Loss):
     scale: ClassVar[Scale] = FROM_0
     likelihood: ClassVar[str] = "Bernoulli"
     counterpart: ClassVar[Callable[..., Tensor]] = F.binary_cross_entropy_with_logits
+    sampler: ClassVar[Callable[..., Tensor] | None] = staticmethod(sampled_bce)
     pos_weight: float | Sequence[float] | Tensor | None = declared(_positive_weights, None)
+
+    @property
+    def samples(self) -> bool:
+        return super().samples and self.pos_weight is None
 
     def fit(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
         fit.same_shape(self.name, outputs, targets, where)

@@ -7,7 +7,7 @@ that the shapes allow (`fit.class_axis`), or the one that `axis` says.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from ..errors import ProblemError, UsageError, short
 from ..numbers import Range
 from . import fit
 from .base import FROM_0, Loss, Scale, number
+from .sampling import sampled_cross_entropy
 
 
 def class_weights(what: str, weight: Any, error: type[UsageError]) -> tuple[float, ...] | Tensor | None:
@@ -128,8 +129,19 @@ class CrossEntropy(_OfClasses):
     scale: ClassVar[Scale] = FROM_0
     likelihood: ClassVar[str] = "Categorical"
     counterpart: ClassVar[Callable[..., Tensor]] = F.cross_entropy
+    sampler: ClassVar[Callable[..., Tensor] | None] = staticmethod(sampled_cross_entropy)
     soft: ClassVar[bool] = True
     label_smoothing: float | Tensor = number(0.0, 0.0, 1.0)
+
+    @property
+    def samples(self) -> bool:
+        return super().samples and self.weight is None
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """Smoothed labels have the curvature of others, so that they are no argument."""
+        usual = {"axis": None, "ignore_index": -100}
+        return {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
 
     def of_scores(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         smoothing = self.label_smoothing

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import fit
 from .base import FROM_0, Loss, Scale, number
+from .sampling import sampled_mse
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,7 @@ class MSE(_Residual):
     scale: ClassVar[Scale] = FROM_0
     likelihood: ClassVar[str] = "Normal"
     counterpart: ClassVar[Callable[..., Tensor]] = F.mse_loss
+    sampler: ClassVar[Callable[..., Tensor] | None] = staticmethod(sampled_mse)
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         return F.mse_loss(outputs, targets, reduction=reduction)

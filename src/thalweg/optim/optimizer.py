@@ -19,12 +19,14 @@ from torch import Tensor
 from ..errors import UsageError
 from ..formulas import Formula
 from ..formulas.drop_in import check
+from ..formulas.equations import WEIGHT_ITSELF
 from ..kernels import staged, torch_ref
 from . import sharded
+from .parameter import refuse
 from .plan import Plan, StepOptions
 from .reference import computed_in
 from .rules import Rule
-from .states import format_of, readable
+from .states import format_of, readable, rewrite
 from .tensors import refuse_sharded
 
 TRAINED = "trained"  # the state that has the weights which are trained, while others are shown
@@ -127,18 +129,34 @@ class FormulaOptimizer(torch.optim.Optimizer):
         return [p for group in self.param_groups for p in group["params"]]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], Any] | None = None, sampled: Callable[[], Any] | None = None
+    ) -> Any:
         """One step of every parameter that has a gradient.
 
         Args:
             closure: computes gradients and returns the loss; needed by rules that read the loss, look ahead
                 or take a second gradient, for which it is called twice; the loss is the first.
+            sampled: computes gradients of the loss of the same batch on targets that are drawn from the model's own
+                outputs (`Loss.sampled`), and leaves none out; needed by rules that estimate curvature, such as SophiaG,
+                which call it before the steps that take an estimate. Other gradients are put back.
+
+        >>> import torch, thalweg as tw
+        >>> model, loss = torch.nn.Linear(3, 2), tw.losses.get("cross_entropy")
+        >>> inputs, targets = torch.eye(3), torch.tensor([0, 1, 1])
+        >>> optimizer = tw.optim.SophiaG(model.parameters(), lr=0.01)
+        >>> for _ in range(20):
+        ...     optimizer.zero_grad()
+        ...     loss(model(inputs), targets).backward()
+        ...     optimizer.step(sampled=lambda: loss.sampled(model(inputs), targets).backward())
         """
         if self._shown:
             raise UsageError(
                 f"{type(self).__name__} shows the weights that are evaluated, and trains others: call train() before "
                 "step(), and eval() before the weights are evaluated or saved."
             )
+        if self.formula.equations.sampled:
+            self._estimate(sampled)
         loss = self._loss(closure)
         params = self._params()
         gradients = list(map(_GRADIENT, params))
@@ -176,6 +194,51 @@ class FormulaOptimizer(torch.optim.Optimizer):
         finally:
             for p, before in moved:
                 p.copy_(before)
+
+    def _estimate(self, sampled: Callable[[], Any] | None) -> None:
+        """Renew the states that a gradient on sampled targets gives, of the parameters whose next step takes one."""
+        if sampled is None:
+            raise UsageError(
+                f"{type(self).__name__} estimates curvature by gradients on targets that are drawn from the model's "
+                "own outputs: give step sampled=, a function that computes them, such as "
+                "lambda: loss.sampled(model(inputs), targets).backward() with loss = tw.losses.get('cross_entropy')."
+            )
+        forms = [(group, self.rule.choose(group)) for group in self.param_groups]
+        steps = [(p, int(self.state.get(p, {}).get("step", 0)), f, g) for g, f in forms for p in g["params"]]
+        due = [one for one in steps if one[2].equations.estimates(one[1])]
+        if not due:
+            return
+        before = [(p, p.grad) for p, *_ in steps]
+        try:
+            for p, _ in before:
+                p.grad = None
+            with torch.enable_grad():
+                sampled()
+            for p, step, formula, group in due:
+                if p.grad is not None:
+                    self._renew(p, step + 1, formula, group)
+        finally:
+            for p, gradient in before:
+                p.grad = gradient
+
+    def _renew(self, p: Tensor, t: int, formula: Formula, group: dict[str, Any]) -> None:
+        """Renew the states of a parameter, which has a gradient on sampled targets."""
+        equations = formula.equations.estimate
+        assert equations is not None
+        assert p.grad is not None
+        refuse(p, p.grad)
+        values = dict(zip(formula.equations.hyperparameters, self.rule.numbers(formula, group), strict=True))
+        state, first, wide = self.state[p], dict(equations.initial), computed_in(p)
+        present = {}
+        for name in equations.state_names:
+            key, value = self.rule.state(name), values.get(str(first[name]), first[name])
+            if readable(state, key) is None:
+                state[key] = p.detach().clone() if value == WEIGHT_ITSELF else torch.full_like(p.detach(), float(value))
+            present[name] = sharded.local(readable(state, key)).to(wide)
+        w, g = (sharded.local(x.detach()).to(wide) for x in (p, p.grad))
+        new = torch_ref.estimated(equations, w, -g if group["maximize"] else g, present, t, values)
+        for name, value in new.items():
+            rewrite(state, self.rule.state(name), value)
 
     def _second(self) -> list[tuple[Tensor, Tensor]]:
         """Move each weight to where its formula takes a second gradient; each moved weight, and its values before."""

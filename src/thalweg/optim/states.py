@@ -94,6 +94,15 @@ def readable(state: Mapping[str, Any], key: str) -> Tensor | None:
     return state.get(key)
 
 
+def rewrite(state: Mapping[str, Any], key: str, value: Tensor) -> None:
+    """Other values for the state of that name, in place and in its format."""
+    if key + CODES in state:
+        for present, new in zip((state[key + CODES], state[key + SCALE]), packed(value), strict=True):
+            present.copy_(new)
+    else:
+        sharded.local(state[key]).copy_(value)
+
+
 def name_of(dtype: torch.dtype) -> str:
     """The format of a tensor of that dtype; the name of a dtype that no compiled kernel has is not a format."""
     return _NAMES.get(dtype, str(dtype))

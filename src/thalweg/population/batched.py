@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -43,6 +43,9 @@ class Extra:
         draws: for each part, its random numbers: common to the members, or (members, …).
         seeds: of the random numbers that the model draws: one common to the members, or one for each.
         per_member: whether inputs, targets, fixed tensors and random numbers are each member's, (members, …).
+        sampled: whether the gradient is on targets that are drawn from the model's own outputs (`Loss.sampled`). What
+            regularizers make of the batch and where they take the gradient stays; what they make of the loss and of the
+            gradient does not, because the curvature is that of the loss.
     """
 
     parts: tuple[Regularizer, ...] = ()
@@ -50,15 +53,24 @@ class Extra:
     draws: tuple[Tensors, ...] = ()
     seeds: tuple[int, ...] = (0,)
     per_member: bool = False
+    sampled: bool = False
 
-    def of(self, member: int) -> Extra:
-        """The same for one member alone."""
-        row = slice(member, member + 1)
-        amounts = tuple(tuple(a[row] for a in part) for part in self.amounts)
+    def of(self, rows: slice) -> Extra:
+        """The same for these members alone."""
+        amounts = tuple(tuple(a[rows] for a in part) for part in self.amounts)
         if not self.per_member:
             return replace(self, amounts=amounts)
-        draws = tuple(tuple(d[row] for d in part) for part in self.draws)
-        return Extra(self.parts, amounts, draws, self.seeds[row], True)
+        draws = tuple(tuple(d[rows] for d in part) for part in self.draws)
+        return replace(self, amounts=amounts, draws=draws, seeds=self.seeds[rows])
+
+    @property
+    def program(self) -> tuple[Hashable, ...]:
+        """What steps must have in common to be one program."""
+        return (self.sampled, *(part.program for part in self.parts))
+
+    def criterion(self, loss: losses.Loss, amounts: Sequence[Tensors]) -> losses.Measure:
+        """What is trained in place of the loss, or what curvature is estimated by."""
+        return loss.sampled if self.sampled else criterion(loss, self.parts, amounts)
 
     @property
     def data(self) -> int | None:
@@ -253,18 +265,18 @@ class Batched:
         for part, random, strengths in parts:
             inputs, y = part.on_batch(inputs, y, random, strengths)
             point = part.point(point, random, strengths)
-        loss = criterion(self.loss, extra.parts, amount)
+        loss, after = extra.criterion(self.loss, amount), [] if extra.sampled else parts
 
         def objective(w: Tensors) -> tuple[Tensor, Tensors]:
             buffers = {name: b.clone() for name, b in zip(self.moving, moving, strict=True)}
             value = self._with(w, buffers, fixed, lambda model: self.loss.over(model, Samples(inputs, y), loss))
-            for part, _, strengths in parts:
+            for part, _, strengths in after:
                 added = part.penalty(w, strengths)
                 value = value if added is None else value + added
             return value, tuple(buffers[name].detach() for name in self.moving)
 
         gradients, value, buffers = self._derive(objective, point)
-        for part, _, strengths in parts:
+        for part, _, strengths in after:
             gradients = part.gradient(gradients, strengths)
         return (*gradients, value, *buffers)
 
@@ -309,7 +321,7 @@ class Batched:
             self.failures.append(sentence)
 
     def _graph(self, groups: Groups, extra: Extra | None, fixed: int | None) -> _Graph:
-        programs = None if extra is None else tuple(part.program for part in extra.parts)
+        programs = None if extra is None else extra.program
         key = (len(groups[0][0]), *((t.shape, t.dtype) for t in groups[3]), programs, fixed)
         graph = self._graphs.get(key)
         if graph is None:
@@ -382,7 +394,8 @@ class Batched:
         first = tuple(w[0].detach().clone().requires_grad_() for w in weights)
 
         def forward() -> None:
-            self._with(first, buffers, tuple(fixed), lambda model: self.loss.over(model, samples))
+            loss = extra.criterion(self.loss, ()) if extra.sampled else None
+            self._with(first, buffers, tuple(fixed), lambda model: self.loss.over(model, samples, loss))
 
         with self._mode(extra):
             try:

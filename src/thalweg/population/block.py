@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import PlanError, TrainingError
 from ..formulas.opaque import Opaque
+from ..losses.base import unsampled
 from ..samples import Samples, Tree
 from .batched import Batched, Extra, Groups
 from .batches import RANDOM, Batches, OwnBatches
@@ -123,6 +124,9 @@ class Block:
         self.stepper: Stepper | None = None  # of steps that are not compiled
         self.loss_sum = np.zeros(len(members))
         self.updates = list(self._by_formula())
+        for part in self.updates:
+            if part.equations.sampled and not task.batched.loss.samples:
+                raise unsampled(part.members[0].formula.label, task.batched.loss)
         if any(part.equations.showing is not None for part in self.updates):
             self.regularized.showing = self._shown
         self.own = [part for part in self.updates if isinstance(part, OwnUpdates)]  # all of them or none
@@ -205,6 +209,26 @@ class Block:
             for batch in batches:
                 self._own_step(batch)
             return
+        estimates = (k for k in range(len(batches)) if any(p.equations.estimates(self.step + k) for p in self.updates))
+        for first, end in itertools.pairwise(sorted({0, *estimates, len(batches)})):
+            self._estimate(batches[first])
+            self._take_steps(batches[first:end])
+
+    def _estimate(self, batch: Samples) -> None:
+        """What rules estimate before this step, by a gradient on targets drawn from the model's own outputs."""
+        due = [part for part in self.updates if part.equations.estimates(self.step)]
+        if not due:
+            return
+        every = self.regularized.extra(self.seeds, self.step, batch.inputs, self.per_member)
+        every, active = replace(every, sampled=True), torch.from_numpy(self.active).to(self.device)
+        for part in due:
+            rows = slice(part.start, part.stop)
+            weights = [w[rows] for w in self.weights]
+            results = self._gradients(rows, batch, every)
+            part.estimate(results[: len(weights)], weights, active[rows], self.step)
+
+    def _take_steps(self, batches: Sequence[Samples]) -> None:
+        batched = self.task.batched
         if isinstance(batched, Compiled):
             start = time.perf_counter()
             done = advance(self, batched, batches)
@@ -253,16 +277,20 @@ class Block:
 
     def _gradient_of(self, k: int, batch: Samples, every: Extra) -> tuple[list[Tensor], float]:
         """One member's gradients and loss where its weights are now; its moved buffers are moved."""
-        row, own = slice(k, k + 1), self.per_member
-        extra = every.of(k)
-        fixed = [f[row] for f in self.fixed] if own else self.fixed
-        inputs, targets = batch.take(row) if own else batch
-        weights, moving = ([t[row] for t in stacks] for stacks in (self.weights, self.moving))
-        results = self.task.batched.gradient(weights, inputs, targets, fixed, moving, extra)
-        count = len(weights)
-        for old, new in zip(moving, results[count + 1 :], strict=True):
-            old.copy_(new)
+        results, count = self._gradients(slice(k, k + 1), batch, every), len(self.weights)
         return [g[0].contiguous() for g in results[:count]], float(results[count][0])
+
+    def _gradients(self, rows: slice, batch: Samples, every: Extra) -> Sequence[Tensor]:
+        """Gradients and losses of members where their weights are now; buffers of those that train are moved."""
+        own = self.per_member
+        fixed = [f[rows] for f in self.fixed] if own else self.fixed
+        inputs, targets = batch.take(rows) if own else batch
+        weights, moving = ([t[rows] for t in stacks] for stacks in (self.weights, self.moving))
+        results = self.task.batched.gradient(weights, inputs, targets, fixed, moving, every.of(rows))
+        active = torch.from_numpy(self.active[rows]).to(self.device)
+        for old, new in zip(moving, results[len(weights) + 1 :], strict=True):
+            old.copy_(torch.where(active.reshape(-1, *[1] * (old.dim() - 1)), new, old))
+        return results
 
     def _epoch(self, steps: int) -> Epoch:
         train_loss = self.loss_sum / steps

@@ -12,6 +12,7 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ class Compiled(Batched):
     def _kind(self, groups: Groups, extra: Extra | None) -> tuple:
         """What steps must have in common to be one program, their batch sizes aside."""
         skip = 2 if extra is not None and extra.per_member else 1
-        programs = None if extra is None else tuple(part.program for part in extra.parts)
+        programs = None if extra is None else extra.program
         return programs, *((t.shape[skip:], t.dtype) for t in groups[3])
 
     def _step(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Step | None:
@@ -182,7 +183,7 @@ class Compiled(Batched):
             inputs = measured(self._samples(tuple(data), True).inputs)
             draws = [d for part in extra.parts for d in part.draws(0, 0, inputs, weights)]
             stacks = [[t.unsqueeze(0) for t in weights], [t.unsqueeze(0) for t in moving], (), data, fixed, ()]
-            shared = Extra(extra.parts, extra.amounts, extra.draws)
+            shared = replace(extra, seeds=(0,), per_member=False)
             drawn = numbers(self._draws(stacks, shared), 0)
         return [*weights, *moving, *amounts, *data, *fixed, *draws, *drawn], len(drawn)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import PlanError
 from ..formulas.base import Equations
 from ..formulas.equations import WEIGHT_ITSELF
+from ..formulas.shapes import MODEL
 from ..kernels import torch_ref
 from ..kernels.lower import lower
 from ..kernels.stacks import Rows, Stacked, stacked
@@ -97,14 +98,41 @@ class Update:
         """What is evaluated after so many steps of these weights, (count, *shape) each; most rules' are the weights."""
         if (equations := self.equations.showing) is None:
             return list(weights)
-        t, loss = np.full(len(self.table), float(step)), np.full(len(self.table), np.nan)
-        passed, _ = torch_ref.scalar_function(equations)(t, loss, *self.table.T, *self.row_states.T)
-        each = [torch.from_numpy(np.broadcast_to(p, len(self.table)).copy()).to(weights[0]) for p in passed]
-        moved = []
-        for w, states, place in zip(weights, self.states, self.place.tolist(), strict=True):
+        given = list(zip(weights, weights, self.states, strict=True))
+        computed = self._computed(equations, step, self.table, self.row_states, given)
+        return [w + way for w, (way, *_) in zip(weights, computed, strict=True)]
+
+    def estimate(self, gradients: Sequence[Tensor], weights: Sequence[Tensor], active: Tensor, step: int) -> None:
+        """Renew the states that gradients (count, *shape) on sampled targets give before this step, counted from 0.
+
+        Args:
+            active: (count,) members whose states are renewed.
+        """
+        equations = self.equations.estimate
+        assert equations is not None
+        names = [name for name, _ in lower(self.equations).states if self.equations.shape(name) != MODEL]
+        states = [[own[names.index(name)] for name in equations.state_names] for own in self.states]
+        table, none = self.scheduling.over(self.table, range(step, step + 1))[0], self.row_states[:, :0]
+        given = list(zip(gradients, weights, states, strict=True))
+        for own, (_, *new) in zip(states, self._computed(equations, step + 1, table, none, given), strict=True):
+            for state, value in zip(own, new, strict=True):
+                state.copy_(torch.where(active.reshape(-1, *[1] * (state.dim() - 1)), value, state))
+
+    def _computed(
+        self,
+        equations: Equations,
+        t: int,
+        table: np.ndarray,
+        row_states: np.ndarray,
+        given: Sequence[tuple[Tensor, Tensor, Sequence[Tensor]]],
+    ) -> Iterator[Sequence[Tensor]]:
+        """Step and new states by torch operations, of each weight tensor with its gradient and states."""
+        times, loss = np.full(len(table), float(t)), np.full(len(table), np.nan)
+        passed, _ = torch_ref.scalar_function(equations)(times, loss, *table.T, *row_states.T)
+        each = [torch.from_numpy(np.broadcast_to(p, len(table)).copy()).to(given[0][1]) for p in passed]
+        for (g, w, states), place in zip(given, self.place.tolist(), strict=True):
             numbers = (p[place :: self.width].reshape(-1, *[1] * (w.dim() - 1)) for p in each)
-            moved.append(w + torch_ref.body(equations)(w, w, *states, *numbers)[0])
-        return moved
+            yield torch_ref.body(equations)(g, w, *states, *numbers)
 
     def begin(self, step: int) -> tuple[bool, ...]:
         """Take up a step, counted from 0; what of it another program belongs to."""

@@ -13,7 +13,7 @@ import inspect
 import itertools
 import keyword
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from textwrap import fill, indent
 from typing import Any
 
@@ -35,7 +35,13 @@ _OF_MATRICES = tuple(
 _SIZES = {shapes.ONE: "1", shapes.ROWS: "w.shape[-2]", shapes.COLUMNS: "w.shape[-1]"}
 # what the text of a class calls its own
 _TAKEN = re.compile(
-    "|".join(["self|params|torch|p|each|group|state|trained|closure|model|after|loss", r"x\d+|new_\w+", *dir(builtins)])
+    "|".join(
+        [
+            "self|params|torch|p|each|group|state|trained|closure|sampled|due|before|model|after|loss",
+            r"x\d+|new_\w+",
+            *dir(builtins),
+        ]
+    )
 )
 _NO_GRAD = "@torch.no_grad()"
 
@@ -57,12 +63,14 @@ def class_of(formula: Formula, by_group: Collection[str] = ()) -> tuple[str, str
         return None
     methods = _dispatch(formula, bodies, by_group) if formula.by_shape else _step(bodies[()])
     text = "\n".join([*_head(name, formula), *methods])
-    copied = sorted(set().union(*(body.print.copied for body in bodies.values())))
-    return name, "\n\n\n".join([*map(_copied, copied), text])
+    names = sorted(set().union(*(body.print.copied for body in bodies.values())))
+    return name, "\n\n\n".join([*(copied(getattr(tensor_ops, one)) for one in names), text])
 
 
-def _copied(name: str) -> str:
-    return re.sub(r"\bTensor\b", "torch.Tensor", inspect.getsource(getattr(tensor_ops, name))).rstrip()
+def copied(function: Callable[..., Any]) -> str:
+    """The text of a function that needs nothing but torch."""
+    text = re.sub(r"\bTensor\b", "torch.Tensor", inspect.getsource(function)).rstrip()
+    return re.sub(r"(: Any\b)|( -> [^:]*Any[^:]*(?=:\n))", "", text)
 
 
 def _of_shapes(formula: Formula) -> dict[tuple[str, ...], _Body]:
@@ -139,7 +147,11 @@ class _Body:
     @property
     def counts(self) -> bool:
         read = self._behind([*self.new.values(), self.step, *self.totals])
-        return symbol("t") in read or any(e is not None and symbol("t") in e.free_symbols for e in self._moved)
+        return (
+            bool(self.equations.sampled)
+            or symbol("t") in read
+            or any(e is not None and symbol("t") in e.free_symbols for e in self._moved)
+        )
 
     @property
     def _moved(self) -> tuple[Any, Any]:
@@ -154,14 +166,17 @@ class _Body:
             rest = set().union(*(values[name].free_symbols for name in rest if name in values)) - names
         return names
 
-    def lines(self, wanted: Sequence[Any], first: bool = True, before: bool = True) -> Iterator[str]:
+    def lines(
+        self, wanted: Sequence[Any], first: bool = True, before: bool = True, of: _Body | None = None
+    ) -> Iterator[str]:
         """What comes before these in a loop over tensors.
 
         Args:
             first: whether a tensor may have no state yet.
             before: whether the step that t counts is still to come.
+            of: the rule whose states begin here, where this is a part of it.
         """
-        names = self._behind(wanted)
+        names, whole = self._behind(wanted), of or self
         if self.matrix:
             yield "w, g = p.flatten(1), p.grad.flatten(1)"
         elif symbol("g") in names:
@@ -169,7 +184,7 @@ class _Body:
         if self.own or self.counts:
             yield f"state = self.state[{self.parameter}]"
             if first:
-                begun = [*["t=0"] * self.counts, *(f"{n}={self._initial(n)}" for n in self.own)]
+                begun = [*["t=0"] * whole.counts, *(f"{n}={whole._initial(n)}" for n in whole.own)]
                 yield f"if not state:\n{indent(_call('state.update', begun), '    ')}"
         yield from _unpacked("group", (n for n in self.equations.hyperparameters if symbol(n) in names))
         yield from _unpacked("state", (n for n in self.own if symbol(n) in names))
@@ -255,7 +270,9 @@ def _method(name: str, lines: Sequence[str] | Iterator[str]) -> list[str]:
 def _step(body: _Body) -> list[str]:
     """The methods of a rule that has one form for all tensors."""
     closure = body.moves_gradient or symbol("loss") in body._behind([*body.new.values(), body.step])
+    sampled = bool(body.equations.sampled)
     inner = list(_at_the_loss(body)) if closure else [_GIVEN]
+    inner = [*_estimated(body), *inner] if sampled else inner
     if body.equations.shown is not None:
         check = 'if any("trained" in state for state in self.state.values()):'
         inner.insert(0, f'{check}\n    raise RuntimeError("call train() before step()")')
@@ -267,8 +284,24 @@ def _step(body: _Body) -> list[str]:
     each = body.lines([body.step, *body.new.values()], first=not body.totals)
     inner += _loop([*each, *body.ended(), *[kept] * bool(changed)], body.parameter)
     inner += ["model.update(after)"] * bool(changed) + ["return loss"] * closure
-    text = _method(f"step(self{', closure' * closure})", inner)
+    text = _method(f"step(self{', closure' * closure}{', sampled' * sampled})", inner)
     return text if body.equations.shown is None else [*text, "", *_views(body)]
+
+
+def _estimated(body: _Body) -> Iterator[str]:
+    """The states that a gradient on sampled targets gives, of the parameters whose next step takes one."""
+    assert body.equations.estimate is not None
+    estimate, every = _Body(body.equations.estimate), body.equations.every
+    new = [f"{name}={value}" for name, value in estimate.new.items()]
+    lines = [*estimate.lines([*estimate.new.values()], of=body), _call("state.update", new)]
+    yield from [
+        'due = [(w, group, w.grad) for group in self.param_groups for w in group["params"]]',
+        f'due = [(w, *rest) for w, *rest in due if self.state[w].get("t", 0) % {every} == 0]',
+        *("if due:", "    with torch.enable_grad():", "        sampled()"),
+        *("for w, group, before in due:", "    if w.grad is not None:"),
+        *(indent(line, " " * 8) for line in lines),
+        "    w.grad = before",
+    ]
 
 
 def _at_the_loss(body: _Body) -> Iterator[str]:

@@ -22,11 +22,12 @@ from ..formulas.opaque import Opaque, needs_closure
 from ..formulas.registry import catalogued, torch_class
 from ..formulas.typed import is_text
 from ..kernels.lower import lower
+from ..losses.sampling import apart, estimating
 from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
 from ..regularizers.base import Regularizer
 from .groups import groups_code
-from .plain import class_of
+from .plain import class_of, copied
 from .script import Script
 from .standalone import standalone
 from .table import loading
@@ -125,6 +126,7 @@ def recipe(
         after_step=after_step,
         after_pass=after_pass,
         closure=_needs_closure(formula),
+        **(_sampled(plan, problem, setting) if formula.equations.sampled else {}),
         shows=formula.equations.shown is not None,
         device=plan.device,
         precision=plan.precision,
@@ -180,6 +182,18 @@ def _loss_line(plan: Plan, setting: Setting) -> str:
             "name it as file.py:name."
         ) from error
     return f"tw.losses.get({label!r})"
+
+
+def _sampled(plan: Plan, problem: Mapping[str, Any], setting: Setting) -> dict[str, str]:
+    """The loss on sampled targets, and the functions that it needs."""
+    loss = losses.get(plan.level(setting, "loss") or problem["loss"])
+    sampler = type(loss).sampler
+    assert sampler is not None  # or the plan would have been refused
+    texts, name = [copied(function) for function in (apart, estimating, sampler)], sampler.__name__
+    if given := _arguments(loss.sampling):
+        texts.append(f"def sampled_loss(outputs, targets):\n    return {name}(outputs, targets, {given})")
+        name = "sampled_loss"
+    return {"sampled": name, "sampler": "\n\n\n".join(texts)}
 
 
 def optimizer_line(

@@ -32,6 +32,8 @@ class Script:
         loss: an expression of the loss that trains; empty for the problem's own.
         after_step, after_pass: calls of the scheduler.
         closure: whether the optimizer computes the gradient itself.
+        sampled: an expression of the loss on sampled targets, where the optimizer asks for its gradient; `sampler` are
+            the functions that it needs.
         draws: whether the model draws random numbers in its forward pass.
         judged_on: the data of `problem` that judge each pass, and what their loss is called.
         value: the loss of a batch, in the names ``{loss}`` and ``{model}``.
@@ -64,6 +66,8 @@ class Script:
     regularizers: Sequence[Lines] = ()
     groups: str = ""
     classes: str = ""
+    sampled: str = ""
+    sampler: str = ""
     shows: bool = False
     device: str = CPU
     precision: str = FLOAT32
@@ -87,7 +91,9 @@ class Script:
         imports = "".join(f"import {name}\n\n" for name in modules)
         future = "from __future__ import annotations\n\n"
         imports = future * self.imports.startswith(future) + imports + self.imports.removeprefix(future)
-        defined = ("" if self.device == CPU else _THERE) + (self.classes and f"{self.classes}\n\n\n")
+        defined = ("" if self.device == CPU else _THERE) + "".join(
+            f"{text}\n\n\n" for text in (self.sampler, self.classes) if text
+        )
         rest = (
             f"{head}\n\n\n{defined}def batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
             f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
@@ -115,34 +121,35 @@ class Script:
     @property
     def counts(self) -> bool:
         """Whether some line needs the number of the step."""
-        return bool(self.regularizers) or self.draws
+        return bool(self.regularizers) or self.draws or bool(self.sampled)
 
     def _each(self, name: str) -> str:
         return _lines(*(getattr(lines, name) for lines in self.regularizers))
 
-    def _gradient(self) -> str:
-        """The loss and its gradient at a batch."""
+    def _gradient(self, sampled: bool = False) -> str:
+        """The loss and its gradient at a batch, or on sampled targets those of the loss without regularizers."""
         criterion = (self.loss and "loss") or "problem.loss"
         for lines in self.regularizers:
             criterion = lines.criterion.format(criterion)
-        forward = self._forward(criterion, "model")
-        if self.draws:
+        forward = self._forward(self.sampled if sampled else criterion, "model")
+        if self.draws or sampled:
             forward = (
                 "with torch.random.fork_rng(devices=[]):\n"
                 "    torch.manual_seed((2_654_435_761 * (SEED + 1) + step) % 2**32)  # what the model draws\n"
                 + indent(forward, "    ")
             )
-        added = [f"value = value + {lines.penalty}" for lines in self.regularizers if lines.penalty]
+        after = () if sampled else self.regularizers
+        added = [f"value = value + {lines.penalty}" for lines in after if lines.penalty]
         gradient = _lines("optimizer.zero_grad()", forward, *added, "value.backward()")
         for lines in self.regularizers:
             if lines.point:
                 gradient = f"{lines.point}\n{indent(gradient, '    ')}"
-        return _lines(gradient, self._each("gradient"))
+        return _lines(gradient, *(lines.gradient for lines in after))
 
     def _step(self) -> str:
         """Everything done with a batch."""
         update = _lines(self._gradient(), self._each("before"), "optimizer.step()")
-        if self.closure:
+        if self.closure or self.sampled:
             if self._each("before"):
                 raise PlanError(
                     "decoupled decay stands between the gradient and the update, and this optimizer computes both in "
@@ -150,7 +157,11 @@ class Script:
                 )
             batch = "inputs=inputs, targets=targets" + (", step=step" if self.counts else "")
             body = indent(f"{self._gradient()}\nreturn value", "    ")
-            update = f"\ndef closure({batch}):\n{body}\n\noptimizer.step(closure)"
+            update = f"\ndef closure({batch}):\n{body}" if self.closure else self._gradient()
+            drawn = indent(self._gradient(sampled=True), "    ")
+            update += f"\n\ndef sampled({batch}):\n{drawn}" if self.sampled else ""
+            given = ", ".join(["closure"] * self.closure + ["sampled=sampled"] * bool(self.sampled))
+            update += f"\n\noptimizer.step({given})"
         count = "step += 1" if self.counts else ""
         return _lines(self._each("batch"), update, self._each("after"), self.after_step, count)
 

@@ -20,6 +20,8 @@ from ..errors import PlanError, StoreError
 from ..files import check_place
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
+from ..losses import get as loss_of
+from ..losses.base import unsampled
 from ..plan.criterion import LAST
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
@@ -503,6 +505,9 @@ def _check_model(planned: Plan, ready: Prepared) -> None:
     model = built(with_frozen(ready, planned.groups))
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for rule in planned.formulas.values():
+        for loss in planned["loss"].objects.values() if rule.equations.sampled else ():
+            if not (trains := ready.loss if loss is None else loss_of(loss)).samples:
+                raise unsampled(rule.label, trains)
         if isinstance(rule, Opaque):
             given = list(parameters.values())
             if planned.groups is not None:
