@@ -11,7 +11,7 @@ from .vocabulary import minimum, sign
 @formula(
     source="Liu et al. 2023, Algorithm 3 with the Gauss–Newton–Bartlett estimator",
     year=2023,
-    parents=("adamw", "signsgd"),
+    parents=("signsgd", "adamw"),
     direction="accumulated gradient",
     rate="inverse to short-term change",
     idea="divides by sampled curvature",

@@ -48,8 +48,8 @@ def latex(equations: Equations) -> str:
             taken.append(rf"g_t &\leftarrow \nabla f\left({there}{printer.continued(again)}\right)")
         lines = [*taken, *lines]
     if drawn:
-        at = r", \ ".join(map(str, drawn))
-        lines.insert(0, rf"\hat{{g}}_t &= \nabla \hat{{f}}\left({printer.doprint(_w)}\right), \ t = {at}, \ \ldots")
+        at = r", \; ".join(map(str, drawn))
+        lines.insert(0, rf"\hat{{g}}_t &= \nabla \hat{{f}}\left({printer.doprint(_w)}\right), \; t = {at}, \; \ldots")
     lines.append(f"w_t &= {printer.doprint(_w)}{printer.continued(step)}")
     if equations.shown is not None:  # of the weights and states after the step
         after = {_w: sp.Symbol("new w", real=True), **{symbol(name): state for name, state in new.items()}}
