@@ -47,6 +47,7 @@ test-all: lint
 bench: setup
 	THALWEG_WHOLE=1 $(PYTEST) -m 'slow or not slow'
 	$(BIN)/python benchmarks/population.py
+	$(BIN)/python benchmarks/dispatch.py
 	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/first_step.py
 	$(BIN)/python benchmarks/groups.py

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -95,6 +96,8 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--device", default="cuda", help="cpu tries the script out, and writes no table")
     given = parser.parse_args()
+    if given.device != "cpu" and not torch.cuda.is_available():
+        sys.exit("There is no CUDA device that torch can see, so nothing was measured: run this on a machine with one.")
     place = Place(torch.device(given.device), given.precision)
     rows = []
     for name, sizes in SIZES.items():
