@@ -24,7 +24,8 @@ from .programs import Members, Programs
 UNKNOWN = 1.0  # rates that the grid is expected to grow by before any seed is complete
 BEYOND = 1.5  # those that it usually grows by, where a best one lies on its edge
 MORE = 0.5  # those that usually follow while it grows
-ENDING, ALONE_STEP = 0.3, 3e-4  # seconds of the last numbers, and of a step of plain PyTorch
+ENDING = 0.3  # seconds of the last numbers
+CALLS, ALONE = 3e-4, 2.0  # of a step of plain PyTorch: seconds of its calls, and a member's steps that it takes beside
 
 
 def part_of_search(plan: Plan) -> str:
@@ -117,7 +118,8 @@ class Outlook:
         if not isinstance(programs, Programs):
             return 0.0
         plan = programs.plan
-        return ENDING + plan.epochs * programs.steps(plan.settings[0], plan.search_folds[0]) * ALONE_STEP
+        steps = plan.epochs * programs.steps(plan.settings[0], plan.search_folds[0])
+        return ENDING + steps * CALLS + ALONE * programs.at_once * self.pace.cost(programs, plan.settings[:1], steps)
 
     def _passes_of_a_seed(self, programs: Members) -> int:
         """Of blocks with a few members of each program."""
