@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+import thalweg as tw
 from thalweg.engine import pace as paces
+from thalweg.engine.outlook import LAST_NUMBERS, ending
 from thalweg.engine.pace import PASS, PAUSE, Pace
+from thalweg.engine.programs import Programs
+from thalweg.plan.plan import plan
 
 STEPS = 2  # of a pass
 PROGRAMS: Any = SimpleNamespace(of=lambda setting: "one", steps=lambda setting, fold: STEPS)
@@ -63,3 +67,13 @@ def test_a_slow_start_is_not_taken_for_work(monkeypatch: pytest.MonkeyPatch) -> 
     worked.part(members=100, passes=30, step=1.0, each=0.0, pause=50.0)
     assert worked.pace.seconds is not None
     assert worked.pace.seconds[0] == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_recipe_s_run_takes_longer_where_a_step_does() -> None:
+    """In plain PyTorch, on all threads: more than a member's step in a population, and not many times as much."""
+    programs = Programs(plan(["sgd"], [0.1], ["constant"], epochs=3), tw.prepare("breast-cancer"))
+    (setting,), cores = programs.plan.settings, programs.at_once
+    steps = 3 * programs.steps(setting, None)
+    quick, slow = (ending(programs, Pace({programs.of(setting): each / cores})) for each in (0.0, 5e-3))
+    assert LAST_NUMBERS < quick < LAST_NUMBERS + steps * 1e-3
+    assert steps * 5e-3 < slow - quick < 4 * steps * 5e-3

@@ -24,7 +24,7 @@ from .programs import Members, Programs
 UNKNOWN = 1.0  # rates that the grid is expected to grow by before any seed is complete
 BEYOND = 1.5  # those that it usually grows by, where a best one lies on its edge
 MORE = 0.5  # those that usually follow while it grows
-ENDING = 0.3  # seconds of the last numbers
+LAST_NUMBERS = 0.3  # seconds
 CALLS, ALONE = 3e-4, 2.0  # of a step of plain PyTorch: seconds of its calls, and a member's steps that it takes beside
 
 
@@ -69,7 +69,7 @@ class Outlook:
         upcoming = ahead(plan, self._store.meta("rungs", [])) if stage == SEARCH else ()
         rows = [replace(row, step=self._steps.get(row.id, row.step)) for row in self._store.blocks(stage)]
         self._present, self._passes = pace.rest(programs, rows, upcoming)
-        self._counted, self._ending, self._parts = (pace.spent, pace.passed), self._recipe(programs), len(upcoming)
+        self._counted, self._ending, self._parts = (pace.spent, pace.passed), ending(programs, pace), len(upcoming)
         others = [row for name in stages if name not in (SEARCH, stage) for row in self._store.blocks(name)]
         self._later, self._later_passes = pace.rest(programs, others)
         if stage == SEARCH:
@@ -113,14 +113,6 @@ class Outlook:
         )
         self._later_passes += len(programs.all) * (seeds * plan.epochs + judged * JUDGED)
 
-    def _recipe(self, programs: Members) -> float:
-        """Of the last numbers, and of the run that proves the recipe: as many operations of torch, one by one."""
-        if not isinstance(programs, Programs):
-            return 0.0
-        plan = programs.plan
-        steps = plan.epochs * programs.steps(plan.settings[0], plan.search_folds[0])
-        return ENDING + steps * CALLS + ALONE * programs.at_once * self.pace.cost(programs, plan.settings[:1], steps)
-
     def _passes_of_a_seed(self, programs: Members) -> int:
         """Of blocks with a few members of each program."""
         return len(programs.all) * len(programs.plan.search_folds) * programs.plan.epochs
@@ -161,6 +153,15 @@ class Outlook:
         """Of the study's time in this process that is over."""
         left, elapsed = self.left, self.pace.elapsed
         return 0.0 if left is None else elapsed / max(1e-9, elapsed + left)
+
+
+def ending(programs: Members, pace: Pace) -> float:
+    """Seconds of the last numbers, and of the run that proves the recipe: as many operations of torch, one by one."""
+    if not isinstance(programs, Programs):
+        return 0.0
+    plan = programs.plan
+    steps = plan.epochs * programs.steps(plan.settings[0], plan.search_folds[0])
+    return LAST_NUMBERS + steps * CALLS + ALONE * programs.at_once * pace.cost(programs, plan.settings[:1], steps)
 
 
 def _idle(blocks: int) -> float:
