@@ -209,16 +209,16 @@ class Block:
             for batch in batches:
                 self._own_step(batch)
             return
-        estimates = (k for k in range(len(batches)) if any(p.equations.estimates(self.step + k) for p in self.updates))
-        for first, end in itertools.pairwise(sorted({0, *estimates, len(batches)})):
-            self._estimate(batches[first])
+        sampled = [part for part in self.updates if part.equations.sampled]
+        due = {k for part in sampled for k in range(len(batches)) if part.equations.estimates(self.step + k)}
+        for first, end in itertools.pairwise(sorted({0, *due, len(batches)})):
+            if first in due:
+                self._estimate(batches[first])
             self._take_steps(batches[first:end])
 
     def _estimate(self, batch: Samples) -> None:
         """What rules estimate before this step, by a gradient on targets drawn from the model's own outputs."""
         due = [part for part in self.updates if part.equations.estimates(self.step)]
-        if not due:
-            return
         every = self.regularized.extra(self.seeds, self.step, batch.inputs, self.per_member)
         every, active = replace(every, sampled=True), torch.from_numpy(self.active).to(self.device)
         for part in due:
