@@ -16,7 +16,12 @@ BUILD = ROOT / "build" / "docs"  # what the site is made of
 OUTSIDE = {"README.md": "overview.md", "README.ko.md": "overview.ko.md", "CHANGELOG.md": "changelog.md"}
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 STILL = re.compile(r'<img alt="([^"]*)" src="[./]*images/gallery/([\w-]+)\.\w+" */?>')
-FRAME = '<iframe src="../live/{}.html" title="{}" loading="lazy" style="width:100%;height:{}px;border:0"></iframe>'
+# As high as its page, which puts panels below one another where they do not fit side by side.
+HIGH = "new ResizeObserver(() => this.style.height = body.scrollHeight + 'px').observe(body)"
+FRAME = (
+    '<iframe src="../live/{}.html" title="{}" loading="lazy" style="width:100%;height:{}px;border:0" '
+    f'onload="const body = this.contentDocument?.body; if (body) {HIGH}"></iframe>'
+)
 LIVE = bool(os.environ.get("THALWEG_LIVE"))
 
 
