@@ -242,3 +242,13 @@ def test_what_is_more_than_rounding_after_one_pass_is_a_warning() -> None:
     assert str(replace(usual, first=0.02, largest=0.02)).startswith("Warning: ")
     assert "that no seed fixes" in str(replace(usual, first=0.02, largest=0.02))
     assert not str(replace(usual, largest=0.02)).startswith("Warning")
+
+
+def test_a_rule_that_goes_by_eigenvectors_may_leave_the_way_of_its_recipe(tmp_path: Path) -> None:
+    """Its warning says so, and that of another rule does not."""
+    soap, adam = (
+        ran(compare("breast-cancer", [name], **ASKED, store=tmp_path / f"{name}.db")) for name in ("soap", "adam")
+    )
+    assert (soap.turned, adam.turned) == (True, False)
+    assert "goes by eigenvectors" in str(replace(soap, first=0.02, largest=0.02))
+    assert RecipeRun.from_json(soap.to_json()) == soap

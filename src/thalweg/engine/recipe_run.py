@@ -23,6 +23,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError, raised
+from ..formulas import Formula
+from ..formulas.opaque import Opaque
+from ..formulas.operations import eigenvectors
 from ..population.batches import RANDOM
 from ..problem.prepare import Prepared
 from ..programs.native import single_threaded
@@ -86,6 +89,7 @@ def run_recipe(
         seconds=time.perf_counter() - start,
         plain="tw." not in script.optimizer,
         scatter=_scatter(model, programs.problem),
+        turned=_turned(plan.formula(setting)),
     )
     if plan.folds is None:
         return _compared(run, losses, curve(int(row["member"]), "validation_loss"))
@@ -96,6 +100,14 @@ def run_recipe(
         test = float(problem.loss.over(model.eval(), programs.test(None)))
     ran = _compared(run, [test], np.array([float(row["test_loss"])]))
     return replace(ran, epochs=plan.epochs, planned=plan.epochs, at=plan.epochs)
+
+
+def _turned(formula: Formula) -> bool:
+    """Whether a rule goes by eigenvectors."""
+    if isinstance(formula, Opaque):
+        return False
+    values = (formula.equations.step, *(value for _, value in formula.equations.states))
+    return any(value.has(eigenvectors) for value in values)
 
 
 def _scatter(model: nn.Module, problem: Prepared) -> float:

@@ -31,6 +31,7 @@ class RecipeRun:
         plain: whether the script needs nothing but torch.optim to train.
         reason: why it could not be run; the numbers are then NaN.
         scatter: relative difference of two evaluations of the same weights, which draw random numbers if it is not 0.
+        turned: whether the rule goes by eigenvectors.
         compared: which losses; "test" after a cross-validation, whose last runs have no validation part, and meet
             the test part at their end.
     """
@@ -51,6 +52,7 @@ class RecipeRun:
     reason: str = ""
     compared: str = "validation"
     scatter: float = 0.0
+    turned: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; numbers that are not finite are None."""
@@ -124,6 +126,14 @@ class RecipeRun:
                     ": the problem draws random numbers in evaluation, so that two evaluations of the same "
                     "weights differ by {scatter}; let it draw only while self.training",
                     scatter=_power(self.scatter),
+                )
+            )
+        if self.first > LARGE and self.turned:
+            return "Warning: ", (
+                say(
+                    ": more than rounding, which {optimizer} may have made of it, because it goes by eigenvectors: "
+                    "where the first gradients of a matrix lack full rank, rounding decides which of them they are",
+                    optimizer=self.optimizer,
                 )
             )
         if self.first > LARGE:
