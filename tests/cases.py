@@ -1,8 +1,8 @@
 """Cases of a test of which the everyday suite takes a few; the others run with the slow tests.
 
-What proves the same over and over takes a share of its cases with the slow tests, and all with THALWEG_WHOLE=1, as
-`make bench` does: `share` takes it of values, the marker `share(of=…)` of a test's slow cases. The marker `whole` keeps
-all of a test for such a run.
+The marker `everyday(of=…)` takes a share of a test's cases every day, and at least one. What proves the same over and
+over takes a share of its cases with the slow tests, and all with THALWEG_WHOLE=1, as `make bench` does: `share` takes
+it of values, the marker `share(of=…)` of a test's slow cases. The marker `whole` keeps all of a test for such a run.
 """
 
 from __future__ import annotations

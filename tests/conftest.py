@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,37 @@ if not WHOLE:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the heaviest tests, and the slow cases that another share of a test's cases has."""
+    """Leaves out the heaviest tests, and the slow cases that another share of a test's cases has.
+
+    A test's cases are in an order of their own, so that a share of them is spread over all of its parameters.
+    """
+    for cases in _by_test(item for item in items if item.get_closest_marker("slow") is None).values():
+        if (marker := cases[0].get_closest_marker("everyday")) is not None:
+            for item in cases[-(-len(cases) // marker.kwargs["of"]) :]:
+                item.add_marker("slow")
 
     def left_out(item: pytest.Item) -> bool:
         if item.get_closest_marker("whole") is not None:
             return True
-        marker = item.get_closest_marker("share")  # spread over all of the test's parameters
+        marker = item.get_closest_marker("share")
         slow = item.get_closest_marker("slow") is not None
-        return marker is not None and slow and zlib.crc32(item.nodeid.encode()) % marker.kwargs["of"] != 0
+        return marker is not None and slow and _place(item) % marker.kwargs["of"] != 0
 
     others = set() if WHOLE else {*filter(left_out, items)}
     config.hook.pytest_deselected(items=[*others])
     items[:] = [item for item in items if item not in others]
+
+
+def _place(item: pytest.Item) -> int:
+    return zlib.crc32(item.nodeid.encode())
+
+
+def _by_test(items: Iterable[pytest.Item]) -> dict[str, list[pytest.Item]]:
+    """The cases of each test."""
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in sorted(items, key=_place):
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return tests
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,6 +20,7 @@ def examples() -> list[str]:
     return [name for name in names if any(one.examples for one in finder.find(importlib.import_module(name)))]
 
 
+@pytest.mark.everyday(of=3)
 @pytest.mark.parametrize(
     "module",
     [

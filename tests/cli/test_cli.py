@@ -90,6 +90,7 @@ print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)
 """
 
 
+@pytest.mark.everyday(of=3)
 @pytest.mark.parametrize(
     "program", [[HELP, "--help"], [HELP, "--version"], [HELPS]], ids=["help", "version", "each command"]
 )
@@ -224,6 +225,7 @@ def test_stopped_before_there_is_a_store(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "thalweg: stopped.\n")
 
 
+@pytest.mark.everyday(of=6)
 @pytest.mark.parametrize(
     "words",
     [["problems"], ["formula", "adam"], ["formula"], ["--help"], ["show", "--help"], ["--version"]],

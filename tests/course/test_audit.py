@@ -55,6 +55,7 @@ def digits(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize("line", RULES)
 def test_a_rule_goes_where_its_equations_go(line: str) -> None:
     _, rule, lr, equations = FORM[RULES[line]]
@@ -193,6 +194,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize(("line", "typed", "due"), COMMANDS, ids=ids(COMMANDS))
 def test_a_command_answers_with_the_number(line: str, typed: str, due: tuple[str, ...]) -> None:
     said = run(*shlex.split(typed))

@@ -98,6 +98,7 @@ def test_what_cannot_be_is_refused(text: str, sentence: str) -> None:
         get(text)
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("name", INSIDE)
 def test_each_goes_around_every_rule(name: str, wrapper: str) -> None:
@@ -114,6 +115,7 @@ def test_slow_weights_that_go_all_of_the_way_are_the_fast_ones(name: str) -> Non
         assert torch.allclose(end, alone, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize("name", INSIDE)
 def test_a_cautious_rule_never_goes_up_its_gradient(name: str) -> None:
     rule: Any = tw.formulas.cautious(get(FORMS.get(name, name)))

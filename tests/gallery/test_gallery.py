@@ -66,6 +66,7 @@ SLOW = {
 QUICK = [name for name in names() if name not in SLOW]
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.share(of=3)
 @pytest.mark.parametrize("name", mostly_slow(names(), *QUICK[::3]))
 def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> None:

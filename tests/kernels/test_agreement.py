@@ -25,6 +25,7 @@ def test_every_formula_has_a_case() -> None:
     assert {name.partition("(")[0] for name in held - set(names())} == set(WRAPPERS)
 
 
+@pytest.mark.everyday(of=4)
 @every_case
 @given(shape=shapes, seed=seeds)
 @few
@@ -59,6 +60,7 @@ EDGES = [0.0, -0.0, 1e-45, -1e-40, 1e-20, 1e18, -1e30, 3e38, float("inf"), -floa
 
 
 # torch computes the variance of a centered RMSprop with one rounding, and so escapes an overflow that we meet
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize("case", [c for c in CASES if c.make and "centered" not in c.text], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_edge_gradients_break_the_weights_that_torch_breaks(case: Case, dtype: torch.dtype) -> None:

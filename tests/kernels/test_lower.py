@@ -109,6 +109,7 @@ EXPRESSIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
+@pytest.mark.everyday(of=6)
 @pytest.mark.parametrize("t", [1.0, 7.0])
 @pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES.keys())
 @pytest.mark.parametrize("dtype", mostly_slow([torch.float32, torch.float64], torch.float32), ids=str)

@@ -40,6 +40,7 @@ def same(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+@pytest.mark.everyday(of=5)
 @every_formula
 def test_many_rows_at_once_equal_row_by_row(name: str) -> None:
     formula, sizes = get(name), [5, 17, 1, 64]
@@ -137,6 +138,7 @@ def test_float32_is_never_widened_inside_the_loop(name: str) -> None:
     assert "fpext float" not in machine_code(get(name).equations)[0]
 
 
+@pytest.mark.everyday(of=5)
 @every_formula
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 assembly")
 def test_the_loop_runs_on_vectors(name: str) -> None:

@@ -50,6 +50,7 @@ def test_the_kernels_are_interpreted() -> None:
     assert triton_gpu.device_functions().INTERPRETED
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.share(of=4)
 @cases(ONE_EACH)
 def test_float64_agrees_with_torch_or_the_paper(case: Case) -> None:
@@ -204,6 +205,7 @@ def test_what_breaks_one_tensor_changes_no_bit_of_another(bad: float) -> None:
         assert torch.equal(sound.w[i], broken.w[i]) == (i != 4)
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("on", list(itertools.product([False, True], repeat=4)), ids=str)
 def test_the_whole_step_in_one_pass(on: tuple[bool, ...], dtype: str) -> None:
@@ -427,6 +429,7 @@ def test_the_compiler_takes_the_kernels_for_a_gpu_that_is_not_here(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_the_compiler_takes_every_formula(tmp_path: Path) -> None:
     texts = share([case.text for case in CASES], of=12)
     assert f"compiled {len(texts)}" in compile_for_hopper(tmp_path, *texts)

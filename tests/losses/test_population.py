@@ -24,7 +24,7 @@ from thalweg.problem.prepare import prepare
 from .cases import CLASSES, batch, chances, draw, ids
 from .test_registry import LABELS
 
-pytestmark = pytest.mark.usefixtures("program")
+pytestmark = [pytest.mark.usefixtures("program"), pytest.mark.everyday(of=2), pytest.mark.share(of=2)]
 
 MEMBERS = 3
 MEANS = [label for label in LABELS if "reduction" not in label and "log_target" not in label]
@@ -48,6 +48,7 @@ def stacked(model: nn.Module) -> list[Tensor]:
     return [draw(k, MEMBERS, *p.shape, scale=1) for k, p in enumerate(model.parameters())]
 
 
+@pytest.mark.everyday(of=8)
 @pytest.mark.share(of=4)
 @pytest.mark.parametrize("label", MEANS)
 def test_in_a_population_equals_alone(label: str) -> None:

@@ -73,7 +73,7 @@ def trained(name: str, steps: int, **more: Any) -> tuple[nn.Module, Any]:
     return model, optimizer
 
 
-@pytest.mark.share(of=4)
+@pytest.mark.share(of=12)
 @each
 @pytest.mark.parametrize("scenario", ["ddp", "fsdp"])
 @pytest.mark.slow

@@ -195,6 +195,7 @@ def test_half_precision_state_dicts_keep_their_dtype(name: str, options: dict[st
         assert {v.dtype for n, v in state.items() if n not in ("mu_product", "eta")} <= {torch.float32}
 
 
+@pytest.mark.everyday(of=6)
 @pytest.mark.share(of=4)
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("way", mostly_slow(["deepcopy", "pickle", "torch.save"], "torch.save"))

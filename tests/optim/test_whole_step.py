@@ -79,6 +79,7 @@ def parameters(dtype: torch.dtype) -> list[nn.Parameter]:
     return [nn.Parameter(torch.linspace(-1, 1, n, dtype=dtype)) for n in (3, 90_000, 1, 17)]
 
 
+@pytest.mark.everyday(of=4)
 @whole
 @pytest.mark.share(of=3)
 @pytest.mark.parametrize("name", mostly_slow(OPTIONS, "Adam", "SGD"))
@@ -91,7 +92,7 @@ def test_whole_step_equals_separate_calls(name: str, options: dict[str, Any]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.share(of=6)
+@pytest.mark.share(of=12)
 @whole
 @pytest.mark.parametrize("name", [*OWN, *OWN_BEYOND])
 def test_whole_step_of_the_others_equals_separate_calls(name: str, options: dict[str, Any]) -> None:
@@ -100,6 +101,7 @@ def test_whole_step_of_the_others_equals_separate_calls(name: str, options: dict
     compared(kind(a, lr=0.01, **options), kind(b, lr=0.01), a, b, options, 1e-10)
 
 
+@pytest.mark.everyday(of=4)
 @whole
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_whole_step_in_lower_precision(dtype: torch.dtype, options: dict[str, Any]) -> None:

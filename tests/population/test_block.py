@@ -24,7 +24,7 @@ from thalweg.samples import Samples
 
 from ..cases import mostly_slow, share
 
-pytestmark = pytest.mark.usefixtures("program")
+pytestmark = [pytest.mark.usefixtures("program"), pytest.mark.everyday(of=2), pytest.mark.share(of=2)]
 
 EPOCHS = 3
 TORCH = {
@@ -175,7 +175,7 @@ def test_members_of_a_seed_start_alike_and_seeds_differ() -> None:
     assert all(torch.equal(w[0], a) for w, a in zip(first.weights, again.values(), strict=True))
 
 
-@pytest.mark.share(of=3)
+@pytest.mark.share(of=6)
 @pytest.mark.parametrize("rate", mostly_slow([1e300, 1e200], 1e300))
 def test_a_diverging_member_alters_no_bit_of_the_others(rate: float, program: str) -> None:
     task, members = make_task(), make_members()

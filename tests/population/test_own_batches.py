@@ -20,7 +20,7 @@ from thalweg.population.one_by_one import OneByOne
 
 from ..cases import mostly_slow
 
-pytestmark = pytest.mark.usefixtures("program")
+pytestmark = [pytest.mark.usefixtures("program"), pytest.mark.everyday(of=2), pytest.mark.share(of=2)]
 
 MEMBERS, SAMPLES, BATCH, EPOCHS = 5, 21, 8, 2
 _DRAWN = torch.Generator().manual_seed(3)

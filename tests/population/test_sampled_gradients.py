@@ -23,7 +23,7 @@ from thalweg.population.member import Member
 from thalweg.regularizers import get as regularizer
 from thalweg.regularizers.base import draw_seed
 
-pytestmark = pytest.mark.usefixtures("program")
+pytestmark = [pytest.mark.usefixtures("program"), pytest.mark.everyday(of=4), pytest.mark.share(of=3)]
 SAMPLES, BATCH, EPOCHS = 40, 16, 5
 RULES = {"sophia_g(every=4,rho=0.5)": 0.02, "lookahead(sophia_g(every=3,rho=0.5),steps=2)": 0.02}
 # the first takes a second gradient too, the last looks beyond one weight

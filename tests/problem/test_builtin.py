@@ -28,6 +28,7 @@ def rows(part: tuple[torch.Tensor, torch.Tensor]) -> set[bytes]:
     return {x.numpy().tobytes() + y.numpy().tobytes() for x, y in zip(*part, strict=True)}
 
 
+@pytest.mark.everyday(of=5)
 @pytest.mark.parametrize("traced", [False, True], ids=["vmap", "make_fx"])
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 # torch's own transforms refuse the moving averages of batch normalization; `tests/population` has that.

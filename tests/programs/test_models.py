@@ -33,19 +33,20 @@ def compare(case: Case, mode: Callable[..., Call], dtype: torch.dtype) -> None:
     assert max(far(both(call, step, batches[n], n)) for n in sizes) <= TOLERANCE[dtype]
 
 
-@pytest.mark.share(of=5)
+@pytest.mark.everyday(of=2)
+@pytest.mark.share(of=10)
 @pytest.mark.parametrize("name", mostly_slow(MODELS, *EVERYDAY))
 def test_training_step(name: str) -> None:
     compare(MODELS[name], training, torch.float64)
 
 
-@pytest.mark.share(of=8)
+@pytest.mark.share(of=16)
 @pytest.mark.parametrize("name", mostly_slow(MODELS, "conv, margin"))
 def test_training_step_of_float32(name: str) -> None:
     compare(MODELS[name], training, torch.float32)
 
 
-@pytest.mark.share(of=6)
+@pytest.mark.share(of=12)
 @pytest.mark.parametrize("name", mostly_slow(MODELS, "batch norm of images"))
 def test_evaluation(name: str) -> None:
     compare(MODELS[name], evaluation, torch.float64)

@@ -36,6 +36,7 @@ def rows(width: int, dtype: torch.dtype) -> Tensor:
     return x
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("width", [2, 3, 10, 16, 17, 94, 128, 129])
 @pytest.mark.parametrize("way", WAYS)

@@ -117,6 +117,7 @@ def follows(study: Study, setting: Setting, seed: int, relative: float) -> None:
     np.testing.assert_allclose(losses, expected, rtol=relative)
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize(("optimizer", "schedule"), ALL)
 def test_alone_equals_in_the_population(optimizer: str, schedule: str, doubles: Study) -> None:
     setting = Setting(optimizer, RATES[optimizer], schedule)
@@ -127,6 +128,7 @@ def test_alone_equals_in_the_population(optimizer: str, schedule: str, doubles: 
     assert not np.allclose(losses, in_population(doubles, setting, 0), rtol=1e-6)
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize(("optimizer", "schedule"), ALL)
 def test_alone_equals_in_the_population_in_single_precision(optimizer: str, schedule: str, floats: Study) -> None:
     follows(floats, Setting(optimizer, RATES[optimizer], schedule), seed=0, relative=1e-4)
@@ -150,6 +152,7 @@ def lacked(file: Path) -> Study:
     return compare(f"{file}:mine", list(LACKED), rates, **asked, store=file.with_name("lacked.db"), progress=False)
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize("optimizer", LACKED)
 def test_rules_that_torch_lacks_go_alone_as_in_the_population(optimizer: str, lacked: Study) -> None:
     setting = Setting(optimizer, LACKED[optimizer], "cosine")

@@ -233,6 +233,7 @@ def sweep_meta(path: Path, key: str, commands: list[str], every: int = 1) -> Non
             survives(path, (key, at, other), commands)
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.parametrize("key", sorted(stored_meta()))
 def test_a_wrong_value_somewhere(key: str, path: Path) -> None:
     sweep_meta(path, key, ["recipe"] if key in ("plan", "problem", "costs") else ["show"], every=23)

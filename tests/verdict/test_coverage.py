@@ -135,6 +135,7 @@ def tied(rankings: list[comparisons.Ranking]) -> float:
     return float(np.mean([len(ranked.groups) == 1 for ranked in rankings]))
 
 
+@pytest.mark.everyday(of=8)
 @pytest.mark.share(of=3)
 @pytest.mark.parametrize("draw", POPULATIONS.values(), ids=POPULATIONS)
 @pytest.mark.parametrize(
@@ -238,6 +239,7 @@ def test_what_no_number_of_seeds_would_settle() -> None:
 # Seeds × samples
 
 
+@pytest.mark.everyday(of=4)
 @pytest.mark.share(of=3)
 @pytest.mark.parametrize("noise", ["normal", "lognormal"])
 @pytest.mark.parametrize("seeds", mostly_slow([3, 10], 3))
