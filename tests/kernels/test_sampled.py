@@ -14,7 +14,7 @@ import torch
 import thalweg as tw
 from tests.sampled_papers import PAPERS, STEPS
 from thalweg import formulas
-from thalweg.errors import FormulaError, PlanError, UsageError
+from thalweg.errors import FormulaError, PlanError, ProblemError, UsageError
 from thalweg.kernels import torch_ref
 from thalweg.recipe.plain import class_of
 
@@ -146,8 +146,9 @@ def test_without_a_gradient_on_sampled_targets_it_is_refused() -> None:
     weight = torch.nn.Parameter(torch.ones(2))
     optimizer = tw.optim.SophiaG([weight])
     weight.grad = torch.ones(2)
-    with pytest.raises(UsageError, match="SophiaG estimates curvature by gradients on targets that are drawn"):
-        optimizer.step()
+    for given in ({}, {"sampled": torch.ones(2)}):
+        with pytest.raises(UsageError, match="SophiaG estimates curvature by gradients on targets that are drawn"):
+            optimizer.step(**given)
     assert torch.equal(weight.detach(), torch.ones(2))
 
 
@@ -173,10 +174,16 @@ def test_a_function_that_fails_leaves_gradients_and_weights() -> None:
         ("{'h': g**2 + loss}", 10, "looks at more than a weight"),
         ("{'h': g**2 / norm(g)}", 10, "looks at more than a weight"),
         ("{'c': c + 1}", 10, "one value per weight"),
+        ("{'h': 'g'}", 10, "sampled state h is the text 'g'"),
+        ("['h']", 10, "sampled is a list; give a dict of states and their new values, sampled={'h': …}"),
+        ("g**2", 10, "sampled is a .*; give a dict of states and their new values"),
         ("{'h': g**2}", 0, "every is 0; give a whole number of steps from 1"),
+        ("{'h': g**2}", 2.5, "every is 2.5; give a whole number of steps from 1"),
+        ("{'h': g**2}", True, "every is True; give a whole number of steps from 1"),
+        ("{}", -1, "every is -1; give a whole number of steps from 1"),
     ],
 )
-def test_what_it_goes_by_is_checked(sampled: str, every: int, words: str) -> None:
+def test_what_it_goes_by_is_checked(sampled: str, every: Any, words: str) -> None:
     text = f"""def wrong(g, w, t, loss, h, c, *, lr=0.1):
     return Update(-lr * g / (h + 1), sampled={sampled}, every={every}, h=h, c=0.5 * c + t)"""
     place: dict[str, Any] = {"Update": tw.Update}
@@ -191,6 +198,14 @@ def test_it_is_taken_where_the_weights_are() -> None:
         @tw.formula()
         def ahead(g, v, h, *, lr=0.1):
             return tw.Update(-lr * g, at=-lr * v, v=v + g, h=h, sampled={"h": g**2})
+
+
+def test_it_has_one_form_for_all_shapes() -> None:
+    with pytest.raises(FormulaError, match="one form for all tensors; leave by_shape out"):
+
+        @tw.formula(by_shape={2: {"lr": 0.2}})
+        def shaped(g, h, *, lr=0.1):
+            return tw.Update(-lr * g, h=h, sampled={"h": g**2})
 
 
 def test_a_rule_of_ones_own_says_what_it_estimates() -> None:
@@ -210,6 +225,12 @@ def test_a_surface_has_no_targets() -> None:
         UsageError, match="sophia_g estimates curvature on targets that are drawn from a model's outputs"
     ):
         tw.descend("x**2", start=1.0, optimizer="sophia_g", steps=3)
+
+
+def test_targets_of_another_shape_are_refused() -> None:
+    for name, targets in (("cross_entropy", torch.zeros(3)), ("bce", torch.zeros(4, 1)), ("mse", torch.zeros(4))):
+        with pytest.raises(ProblemError):
+            tw.losses.get(name).sampled(torch.zeros(4, 2), targets)
 
 
 @pytest.mark.parametrize("name", ["l1", "huber", "nll", "cross_entropy(weight=(1, 2))", "bce(pos_weight=2.0)"])

@@ -285,7 +285,9 @@ def formula(
         of_batches = bool(options.get("batched", batched))
         equations = read(function, rule, hyperparameters, options, first, kept, of_batches)
         if equations.sampled and by_shape:
-            raise FormulaError(f"formula {rule}: a rule with sampled has one form for all tensors; leave by_shape out.")
+            raise FormulaError(
+                say("formula {rule}: a rule with sampled has one form for all tensors; leave by_shape out.", rule=rule)
+            )
         return Formula(
             name=rule,
             equations=equations,

@@ -65,7 +65,7 @@ class Update:
         self.at = at
         self.again = again
         self.shown = shown
-        self.sampled = dict(sampled or {})
+        self.sampled = {} if sampled is None else sampled
         self.every = every
         self.states = states
 

@@ -21,6 +21,7 @@ from ..formulas import Formula
 from ..formulas.drop_in import check
 from ..formulas.equations import WEIGHT_ITSELF
 from ..kernels import staged, torch_ref
+from ..language import say
 from . import sharded
 from .parameter import refuse
 from .plan import Plan, StepOptions
@@ -197,11 +198,15 @@ class FormulaOptimizer(torch.optim.Optimizer):
 
     def _estimate(self, sampled: Callable[[], Any] | None) -> None:
         """Renew the states that a gradient on sampled targets gives, of the parameters whose next step takes one."""
-        if sampled is None:
+        if not callable(sampled):
             raise UsageError(
-                f"{type(self).__name__} estimates curvature by gradients on targets that are drawn from the model's "
-                "own outputs: give step sampled=, a function that computes them, such as "
-                "lambda: loss.sampled(model(inputs), targets).backward() with loss = tw.losses.get('cross_entropy')."
+                say(
+                    "{rule} estimates curvature by gradients on targets that are drawn from the model's "
+                    "own outputs: give step sampled=, a function that computes them, such as "
+                    "lambda: loss.sampled(model(inputs), targets).backward() with loss = "
+                    "tw.losses.get('cross_entropy').",
+                    rule=type(self).__name__,
+                )
             )
         forms = [(group, self.rule.choose(group)) for group in self.param_groups]
         steps = [(p, int(self.state.get(p, {}).get("step", 0)), f, g) for g, f in forms for p in g["params"]]
