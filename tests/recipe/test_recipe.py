@@ -142,7 +142,7 @@ LACKED = {
     "prodigy": 1.0,
     "soap(max_dim=5)": 0.05,  # of longer sides, what the first gradients leave open depends on rounding
     "adafactor": 0.05,
-    "sophia_g(every=4,rho=0.5)": 0.05,  # estimates in the middle of a pass too
+    "sophia_g(every=4, rho=0.5)": 0.05,  # estimates in the middle of a pass too
 }
 
 

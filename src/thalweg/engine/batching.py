@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PlanError, TrainingError, first_line
+from ..language import say
 from ..plan.factors import Setting
 from ..population.batched import Extra, Groups
 from ..population.block import EVALUATION_BATCH, Block
@@ -44,8 +45,13 @@ def check_batched(batched: Any) -> None:
     """Refuse anything but "auto", the name of a way, True and False."""
     if batched not in (AUTO, *KINDS, True, False):
         raise PlanError(
-            f"batched is {batched!r}; give {', '.join(map(repr, KINDS))}, True for any of the first three, or "
-            f"{AUTO!r} for what suits the model."
+            say(
+                "batched is {batched}; give {names}, True for any of the first three, or {auto} for what "
+                "suits the model.",
+                batched=repr(batched),
+                names=", ".join(map(repr, KINDS)),
+                auto=repr(AUTO),
+            )
         )
 
 
@@ -160,7 +166,13 @@ class _Trial:
         if batched != STACKED and why is None:
             return Way(COMPILED)
         if batched == COMPILED:
-            raise PlanError(f"{self.name} cannot be compiled: {why}; give batched='auto' to train it in another way.")
+            raise PlanError(
+                say(
+                    "{name} cannot be compiled: {why}; give batched='auto' to train it in another way.",
+                    name=self.name,
+                    why=why,
+                )
+            )
         if batched in (True, STACKED):
             return Way(STACKED, why)
         return self.stacked_or_alone(why)

@@ -24,6 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..errors import TrainingError, WorkError, first_line
+from ..language import say
 from ..population.place import CPU
 from ..programs.native import single_threaded
 from .messages import LAST, Ended, Event, Failed, Job, Lost, Passed, Saved, Steps, StopFlag, told
@@ -296,7 +297,9 @@ def _ray() -> Any:
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise WorkError("a cluster needs Ray: pip install 'thalweg[cluster]', or leave the cluster out.") from error
+        raise WorkError(
+            say("a cluster needs Ray: pip install 'thalweg[cluster]', or leave the cluster out.")
+        ) from error
     return ray
 
 

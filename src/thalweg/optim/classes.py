@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import FormulaError, UsageError
 from ..formulas import Formula, get
 from ..formulas.registry import catalogued
+from ..language import say
 from .optimizer import WHOLE_STEP, FormulaOptimizer
 from .rules import RULES, Rule, forms_of, rule_of_formula
 
@@ -46,8 +47,12 @@ def from_formula(formula: Formula | str) -> type[FormulaOptimizer]:
     reserved = [a.name for a in rule.arguments[:-1] if a.name in ("params", "maximize", *WHOLE_STEP)]
     if reserved:
         raise FormulaError(
-            f"formula {formula.name}: {reserved[0]} is an argument of every optimizer; give the hyperparameter "
-            "another name."
+            say(
+                "formula {formula}: {reserved} is an argument of every optimizer; give the hyperparameter "
+                "another name.",
+                formula=formula.name,
+                reserved=reserved[0],
+            )
         )
     return _class(_OfFormula, formula.name, formula, rule, __name__)
 

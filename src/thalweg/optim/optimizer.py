@@ -115,9 +115,13 @@ class FormulaOptimizer(torch.optim.Optimizer):
         for p in self.param_groups[-1]["params"] if self.rule.matrices else ():
             if p.ndim != 2:
                 raise UsageError(
-                    f"{type(self).__name__} only supports 2D parameters whereas we found a parameter with size: "
-                    f"{p.size()}; give it to AdamW, or use tw.optim.from_formula({self.formula.name!r}), which takes "
-                    "tensors of every shape."
+                    say(
+                        "{kind} only supports 2D parameters whereas we found a parameter with size: {size}; give it "
+                        "to AdamW, or use tw.optim.from_formula({name}), which takes tensors of every shape.",
+                        kind=type(self).__name__,
+                        size=p.size(),
+                        name=repr(self.formula.name),
+                    )
                 )
 
     @property
@@ -153,8 +157,11 @@ class FormulaOptimizer(torch.optim.Optimizer):
         """
         if self._shown:
             raise UsageError(
-                f"{type(self).__name__} shows the weights that are evaluated, and trains others: call train() before "
-                "step(), and eval() before the weights are evaluated or saved."
+                say(
+                    "{kind} shows the weights that are evaluated, and trains others: call train() before "
+                    "step(), and eval() before the weights are evaluated or saved.",
+                    kind=type(self).__name__,
+                )
             )
         if self.formula.equations.sampled:
             self._estimate(sampled)
@@ -173,8 +180,10 @@ class FormulaOptimizer(torch.optim.Optimizer):
             plan = self._plan = Plan(self, params, gradients)
         if plan.needs_loss and loss is None:
             raise UsageError(
-                f"{type(self).__name__} reads the loss: give step a closure that computes the gradients and "
-                "returns the loss."
+                say(
+                    "{kind} reads the loss: give step a closure that computes the gradients and returns the loss.",
+                    kind=type(self).__name__,
+                )
             )
         value = math.nan if loss is None or not plan.needs_loss else float(torch.as_tensor(loss).detach())
         plan.step(gradients, value, 1.0 if scale is None else 1 / float(scale), torch.get_num_threads())
@@ -320,7 +329,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
     def ema_parameters(self) -> list[Tensor]:
         """The moving averages of the weights, in the order of the parameters; needs ``ema_decay=``."""
         if self.options.ema_decay is None:
-            raise UsageError("there is no average of the weights: give the optimizer ema_decay=, e.g. 0.999.")
+            raise UsageError(say("there is no average of the weights: give the optimizer ema_decay=, e.g. 0.999."))
         return [self.state.get(p, {}).get("ema", p.detach()) for p in self._params()]
 
     @torch.no_grad()
@@ -387,6 +396,15 @@ class FormulaOptimizer(torch.optim.Optimizer):
 def _check_whole_step(max_norm: float | None, clip_value: float | None, ema_decay: float | None) -> None:
     for name, value in (("max_norm", max_norm), ("clip_value", clip_value)):
         if value is not None and not value > 0:
-            raise UsageError(f"Invalid {name}: {value}; it must be above 0, or None for no clipping.")
+            raise UsageError(
+                say(
+                    "Invalid {name}: {value}; it must be above 0, or None for no clipping.", name=name, value=str(value)
+                )
+            )
     if ema_decay is not None and not 0.0 <= ema_decay < 1.0:
-        raise UsageError(f"Invalid ema_decay: {ema_decay}; it must be in [0, 1), or None for no average.")
+        raise UsageError(
+            say(
+                "Invalid ema_decay: {ema_decay}; it must be in [0, 1), or None for no average.",
+                ema_decay=str(ema_decay),
+            )
+        )

@@ -132,7 +132,9 @@ def factor(kind: Kind, values: Any) -> Factor:
     for item in sequence(kind.argument, values):
         level, thing, spec = _read(kind, item)
         if level in objects:
-            raise PlanError(f"{kind.words} {shown(level)} is listed twice; name each once.")
+            raise PlanError(
+                say("{words} {level} is listed twice; name each once.", words=mark(kind.words), level=shown(level))
+            )
         objects[level] = thing
         if spec is not None:
             specs[str(level)] = spec
@@ -195,7 +197,9 @@ class _LazyObjects(Mapping[Any, Any]):
             return _read(self.kind, spec or label)[1]
         except UsageError as error:
             if spec is not None:
-                raise PlanError(f"this study compares {label}, and it cannot be found again: {error}") from error
+                raise PlanError(
+                    say("this study compares {label}, and it cannot be found again: {error}", label=label, error=error)
+                ) from error
             raise PlanError(
                 f"this study compares {label}, {'an' if words[0] in 'aeiou' else 'a'} {words} of your own: "
                 f"pass it again from Python, {self.kind.argument}=[{label}, …]."
@@ -218,8 +222,12 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
         thing = definition.get()
     if kind is OPTIMIZER and not isinstance(thing, Formula) and not opaque.is_maker(thing):
         raise PlanError(
-            f"{item} is a {type(thing).__name__}, not an optimizer; name a formula (@tw.formula()), a class of "
-            "torch.optim's kind or a function (params, lr) -> optimizer."
+            say(
+                "{item} is a {kind}, not an optimizer; name a formula (@tw.formula()), a class of "
+                "torch.optim's kind or a function (params, lr) -> optimizer.",
+                item=item,
+                kind=type(thing).__name__,
+            )
         )
     path, _, name = item.rpartition(":")
     return *kind.read(thing), f"{Path(path).resolve()}:{name}" if path.endswith(".py") else item
@@ -231,8 +239,12 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
 def _optimizer(item: Any) -> tuple[str, Formula]:
     if not isinstance(item, str | Formula) and not opaque.is_maker(item):
         raise PlanError(
-            "an optimizer is a name, a formula, a class of torch.optim's kind or a function (params, lr) -> optimizer, "
-            f"not {item!r}; known names: {', '.join(formulas.names())}."
+            say(
+                "an optimizer is a name, a formula, a class of torch.optim's kind or a function (params, "
+                "lr) -> optimizer, not {item}; known names: {names}.",
+                item=repr(item),
+                names=", ".join(formulas.names()),
+            )
         )
     rule = formulas.get(item) if isinstance(item, str | Formula) else formulas.of(item)
     return rule.label, rule
@@ -240,7 +252,7 @@ def _optimizer(item: Any) -> tuple[str, Formula]:
 
 def _rate(item: Any) -> tuple[float, float]:
     if isinstance(item, bool) or not isinstance(item, int | float | np.number) or not 0 < item < math.inf:
-        raise PlanError(f"rate {item!r} is not allowed: a learning rate is a positive number.")
+        raise PlanError(say("rate {item} is not allowed: a learning rate is a positive number.", item=repr(item)))
     return float(item), float(item)
 
 
@@ -261,7 +273,13 @@ def _loss(item: Any) -> tuple[str, losses.Measure]:
 
 def _batch_size(item: Any) -> tuple[str | int, str | int]:
     if isinstance(item, str) and item != FULL:
-        raise PlanError(f"batch size {item!r} is not allowed: give a number of samples, or {FULL!r} for all of them.")
+        raise PlanError(
+            say(
+                "batch size {item} is not allowed: give a number of samples, or {full} for all of them.",
+                item=repr(item),
+                full=repr(FULL),
+            )
+        )
     size = FULL if item == FULL else COUNT.check("batch_size", item, PlanError)
     return size, size
 
@@ -277,7 +295,9 @@ def _model(item: Any) -> tuple[Level, Level]:
 
 def _value(item: Any) -> tuple[Level, Level]:
     if not isinstance(item, int | float | bool | str | np.number | np.bool_):
-        raise PlanError(f"{item!r} is not a value of a hyperparameter; give numbers, or an option's names.")
+        raise PlanError(
+            say("{item} is not a value of a hyperparameter; give numbers, or an option's names.", item=repr(item))
+        )
     plain = item.item() if isinstance(item, np.generic) else item
     value = float(plain) if isinstance(plain, int) and not isinstance(plain, bool) else plain
     return value, value
@@ -328,7 +348,7 @@ def sequence(what: str, values: Any) -> list[Any]:
     try:
         listed = list(values)
     except TypeError as error:
-        raise PlanError(f"{what} must be a list, not {values!r}.") from error
+        raise PlanError(say("{what} must be a list, not {values}.", what=what, values=repr(values))) from error
     if not listed:
-        raise PlanError(f"{what} is empty; name at least one.")
+        raise PlanError(say("{what} is empty; name at least one.", what=what))
     return listed

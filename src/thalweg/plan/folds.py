@@ -88,8 +88,11 @@ class Folds:
         rows = self._rows(_rebuilt(self.splitter, self.arguments), ready)
         if digest_of(rows) != self.digest:
             raise PlanError(
-                f"{self.splitter} of this scikit-learn draws other folds than those the study was begun with; "
-                "use the version that its provenance names, or start a new study."
+                say(
+                    "{splitter} of this scikit-learn draws other folds than those the study was begun with; use "
+                    "the version that its provenance names, or start a new study.",
+                    splitter=self.splitter,
+                )
             )
         return rows
 
@@ -117,16 +120,20 @@ def folds(count: Any, ready: Prepared, seed: int) -> Folds:
     """
     if isinstance(ready.train, DataLoader):
         raise PlanError(
-            "the train data are a DataLoader, which is used unchanged, so no folds can be cut from it; "
-            "give the data as tensors, arrays or a Dataset, or leave folds out."
+            say(
+                "the train data are a DataLoader, which is used unchanged, so no folds can be cut from it; "
+                "give the data as tensors, arrays or a Dataset, or leave folds out."
+            )
         )
     splitter = _splitter(count, ready, seed) if isinstance(count, int | np.integer) else count
     name = type(splitter).__name__
     arguments = arguments_of(splitter)
     if name == "TimeSeriesSplit" and "test" in ready.drawn:
         raise PlanError(
-            "TimeSeriesSplit judges on what comes later, and the test part would be drawn at random from all times; "
-            "give the problem a test part, the latest samples."
+            say(
+                "TimeSeriesSplit judges on what comes later, and the test part would be drawn at random "
+                "from all times; give the problem a test part, the latest samples."
+            )
         )
     rows = split(splitter, Rowed.of_pool(ready))
     return Folds(name, arguments, len(rows), overlap_of(rows), digest_of(rows))
@@ -145,8 +152,12 @@ def check_unwatched(schedule: Factor, regularizer: Factor) -> None:
             watching[label] = "regularizer"
     for label, kind in watching.items():
         raise PlanError(
-            f"the {kind} {label} watches the validation loss, and with folds the chosen settings are trained at last "
-            f"on all samples, where there is none; leave it out, or leave folds out."
+            say(
+                "the {kind} {label} watches the validation loss, and with folds the chosen settings are "
+                "trained at last on all samples, where there is none; leave it out, or leave folds out.",
+                kind=kind,
+                label=label,
+            )
         )
 
 
@@ -177,17 +188,28 @@ def _splitter(count: Any, ready: Prepared, seed: int) -> Any:
     count, labels = int(count), labels_of(ready.pool)
     if count > ready.pool.size:
         raise PlanError(
-            f"{count} folds cannot be cut from {ready.pool.size} samples of training and validation; give fewer folds."
+            say(
+                "{count} folds cannot be cut from {size} samples of training and validation; give fewer folds.",
+                count=count,
+                size=ready.pool.size,
+            )
         )
     if ready.groups is not None and (groups := len(np.unique(ready.groups))) < count:
-        raise PlanError(f"{count} folds cannot be cut from {groups} groups; give at most {groups}.")
+        raise PlanError(
+            say("{count} folds cannot be cut from {groups} groups; give at most {groups}.", count=count, groups=groups)
+        )
     if labels is not None:
         classes, sizes = np.unique(labels, return_counts=True)
         if sizes.min() < count:
             raise PlanError(
-                f"class {classes[sizes.argmin()]} has {sizes.min()} samples of training and validation, fewer than "
-                f"{count} folds; give fewer folds, or a splitter that does not stratify, such as "
-                f"KFold({count}, shuffle=True, random_state=0)."
+                say(
+                    "class {classes} has {smallest} samples of training and validation, fewer than {count} "
+                    "folds; give fewer folds, or a splitter that does not stratify, such as KFold({count}, "
+                    "shuffle=True, random_state=0).",
+                    classes=classes[sizes.argmin()],
+                    smallest=sizes.min(),
+                    count=count,
+                )
             )
     return shuffled(count, labels is not None, ready.groups is not None, seed)
 
@@ -216,8 +238,11 @@ def arguments_of(splitter: Any) -> dict[str, Any]:
     kind = type(splitter)
     if getattr(model_selection, kind.__name__, None) is not kind or not hasattr(splitter, "split"):
         raise PlanError(
-            f"folds={splitter!r} is not allowed: give a number of folds, or a splitter of sklearn.model_selection, "
-            "such as TimeSeriesSplit(5)."
+            say(
+                "folds={splitter} is not allowed: give a number of folds, or a splitter of "
+                "sklearn.model_selection, such as TimeSeriesSplit(5).",
+                splitter=repr(splitter),
+            )
         )
     names = [p.name for p in inspect.signature(kind).parameters.values() if p.kind is not p.VAR_KEYWORD]
     repeated = getattr(splitter, "cvargs", {})
@@ -225,8 +250,12 @@ def arguments_of(splitter: Any) -> dict[str, Any]:
     seeded = isinstance(values.get("random_state"), int | np.integer)
     if "random_state" in values and values.get("shuffle", True) and not seeded:
         raise PlanError(
-            f"{kind.__name__} has random_state={values['random_state']!r}, so the same folds could not be drawn again; "
-            f"give it a whole number, {kind.__name__}(…, random_state=0)."
+            say(
+                "{kind} has random_state={values}, so the same folds could not be drawn again; give it a "
+                "whole number, {kind}(…, random_state=0).",
+                kind=kind.__name__,
+                values=repr(values["random_state"]),
+            )
         )
     return {name: _plain(value) for name, value in values.items()}
 
@@ -265,8 +294,11 @@ def split(splitter: Any, samples: Rowed) -> list[Rows]:
         )
     if groups is not None and any(np.isin(groups[a], groups[b]).any() for a, b in rows):
         raise PlanError(
-            f"{type(splitter).__name__} tears groups apart, to train on some of their samples and judge on others; "
-            "give a number of folds, a splitter for groups such as GroupKFold(5), or a problem without groups."
+            say(
+                "{kind} tears groups apart, to train on some of their samples and judge on others; give a "
+                "number of folds, a splitter for groups such as GroupKFold(5), or a problem without groups.",
+                kind=type(splitter).__name__,
+            )
         )
     return [(torch.from_numpy(training), torch.from_numpy(judging)) for training, judging in rows]
 

@@ -18,6 +18,7 @@ from ..errors import FormulaError, PlanError, UsageError, raised, short
 from ..formulas import Formula
 from ..formulas.drop_in import TUPLES, check
 from ..formulas.opaque import Opaque
+from ..language import say
 from ..numbers import Range
 from ..population.groups import ParameterGroup, ParameterGroups
 from ..problem.source import is_spec, opened
@@ -50,7 +51,13 @@ class _Settings:
         ):
             for key, value in theirs.items():
                 if key in beside or mine.setdefault(key, value) != value:
-                    raise PlanError(f"groups: two patterns give {name} another {key}; let one of them say it.")
+                    raise PlanError(
+                        say(
+                            "groups: two patterns give {name} another {key}; let one of them say it.",
+                            name=name,
+                            key=key,
+                        )
+                    )
         self.frozen |= other.frozen
 
     @property
@@ -101,7 +108,13 @@ def _settled(given: Any, model: nn.Module, rules: Sequence[Formula]) -> Paramete
         with opened(given, PlanError) as definition:
             function = definition.get()
             if not callable(function):
-                raise PlanError(f"{given} is a {type(function).__name__}, not a function (model) -> list of groups.")
+                raise PlanError(
+                    say(
+                        "{given} is a {kind}, not a function (model) -> list of groups.",
+                        given=given,
+                        kind=type(function).__name__,
+                    )
+                )
             return _of_function(function, model, names, known, given)
     if isinstance(given, str | Mapping):
         table = _parsed(given) if isinstance(given, str) else given
@@ -143,20 +156,24 @@ class _Known:
     def read(self, own: Any, of: str, skip: Sequence[str] = ()) -> _Settings:
         """The settings that a user's mapping gives."""
         if not isinstance(own, Mapping):
-            raise PlanError(f"groups: {of} has {shown(own)}; give {{hyperparameter: value}}.")
+            raise PlanError(say("groups: {of} has {own}; give {{hyperparameter: value}}.", of=of, own=shown(own)))
         settings = _Settings()
         for name, value in own.items():
             if name not in skip:
                 self._read(settings, str(name), value, of)
         if both := [name for name in settings.values if name in settings.factors]:
-            raise PlanError(f"groups: {of} gives both {both[0]} and a factor on it; give one of them.")
+            raise PlanError(
+                say("groups: {of} gives both {both} and a factor on it; give one of them.", of=of, both=both[0])
+            )
         return settings
 
     def _read(self, settings: _Settings, name: str, value: Any, of: str) -> None:
         factor = "lr" if name == RATE_FACTOR else name.removesuffix(FACTOR)
         if name == FROZEN or name in self.forms:
             if not isinstance(value, bool):
-                raise PlanError(f"groups: {name} of {of} is {shown(value)}; give True or False.")
+                raise PlanError(
+                    say("groups: {name} of {of} is {value}; give True or False.", name=name, of=of, value=shown(value))
+                )
             if name == FROZEN:
                 settings.frozen = value
             else:
@@ -164,7 +181,15 @@ class _Known:
         elif name in TUPLES and TUPLES[name][0] in self.values:
             parts = [part for part in TUPLES[name] if part in self.values]
             if not isinstance(value, tuple | list) or len(value) != len(parts):
-                raise PlanError(f"groups: {name} of {of} is {shown(value)}; give {len(parts)} numbers.")
+                raise PlanError(
+                    say(
+                        "groups: {name} of {of} is {value}; give {count} numbers.",
+                        name=name,
+                        of=of,
+                        value=shown(value),
+                        count=len(parts),
+                    )
+                )
             settings.values |= {part: _number(part, one, of) for part, one in zip(parts, value, strict=True)}
             _in_range({name: tuple(value)}, of)
         elif name in self.values:
@@ -220,21 +245,33 @@ def _of_function(
     try:
         groups = function(model)
     except Exception as error:  # whatever a user's function may raise
-        raise PlanError(f"groups={label} fails with {raised(error)}.") from error
+        raise PlanError(say("groups={label} fails with {error}.", label=label, error=raised(error))) from error
     if not isinstance(groups, list | tuple) or not all(isinstance(one, Mapping) and "params" in one for one in groups):
         raise PlanError(
-            f"groups={label} returns {shown(groups)}; it must return a list of groups, "
-            '[{"params": […], "weight_decay": 0.0}, …].'
+            say(
+                'groups={label} returns {groups}; it must return a list of groups, [{{"params": […], '
+                '"weight_decay": 0.0}}, …].',
+                label=label,
+                groups=shown(groups),
+            )
         )
     each: dict[str, _Settings] = {}
     for k, group in enumerate(groups, 1):
         settings = known.read(group, f"group {k}", skip=("params",))
         for name in _members(group["params"], names, f"groups={label}: group {k}"):
             if name in each:
-                raise PlanError(f"groups={label}: {name} is in two groups; leave it in one.")
+                raise PlanError(
+                    say("groups={label}: {name} is in two groups; leave it in one.", label=label, name=name)
+                )
             each[name] = replace(settings)
     if forgotten := [name for name in names.training if name not in each]:
-        raise PlanError(f"groups={label} leaves out {few(forgotten)}; give a group to every parameter that trains.")
+        raise PlanError(
+            say(
+                "groups={label} leaves out {forgotten}; give a group to every parameter that trains.",
+                label=label,
+                forgotten=few(forgotten),
+            )
+        )
     return _collected({name: each[name] for name in names.training}, label)
 
 
@@ -243,11 +280,17 @@ def _members(params: Any, names: Names, where: str) -> list[str]:
     found = []
     for one in [params] if isinstance(params, Tensor) else list(params):
         if not isinstance(one, Tensor):
-            raise PlanError(f"{where} has {shown(one)} among its params; give parameters of the model.")
+            raise PlanError(
+                say("{where} has {one} among its params; give parameters of the model.", where=where, one=shown(one))
+            )
         if id(one) not in names.first:
             raise PlanError(
-                f"{where} has a parameter of shape {tuple(one.shape)} that is not of the model it was given; "
-                "take parameters of its argument."
+                say(
+                    "{where} has a parameter of shape {shape} that is not of the model it was given; take "
+                    "parameters of its argument.",
+                    where=where,
+                    shape=tuple(one.shape),
+                )
             )
         found.append(names.first[id(one)])
     return found
@@ -261,7 +304,7 @@ def _collected(each: Mapping[str, _Settings], label: str) -> ParameterGroups | N
     frozen = tuple(alike.pop((True,), ()))
     others = len(alike.pop(_Settings().key, ()))
     if not alike and not others:
-        raise PlanError("groups: every parameter is frozen; leave one that trains.")
+        raise PlanError(say("groups: every parameter is frozen; leave one that trains."))
     groups = [ParameterGroup(tuple(names), each[names[0]].values, each[names[0]].factors) for names in alike.values()]
     return ParameterGroups(label, tuple(groups), frozen, others) if groups or frozen else None
 
@@ -284,7 +327,9 @@ def _parsed(text: str) -> dict[str, dict[str, Any]]:
             raise PlanError(f"groups: {short(entry.strip())!r} is not of the form PATTERN: NAME=VALUE, …; {_FORMS}.")
         pattern = pattern if rest else BOTH
         if pattern in table:
-            raise PlanError(f"groups: {pattern!r} is there twice; give it once, with all that it has.")
+            raise PlanError(
+                say("groups: {pattern} is there twice; give it once, with all that it has.", pattern=repr(pattern))
+            )
         table[pattern] = own
     return table
 

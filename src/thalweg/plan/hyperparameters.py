@@ -12,6 +12,7 @@ import numpy as np
 from .. import schedules
 from ..errors import PlanError, UsageError
 from ..formulas import Formula
+from ..language import say
 from ..numbers import rounded
 from ..unknown import unknown
 from .factors import FIXED, Factor, factor, hyperparameter
@@ -35,13 +36,20 @@ def varied_by(
         own: whether one that no formula has is the training loop's, and applies to all.
     """
     if not isinstance(levels, Mapping | None):
-        raise PlanError(f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {levels!r}.")
+        raise PlanError(
+            say(
+                "hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {levels}.",
+                levels=repr(levels),
+            )
+        )
     factors = []
     for name, values in (levels or {}).items():
         if name == "lr":
-            raise PlanError("hyperparameters names lr; give its values as rates.")
+            raise PlanError(say("hyperparameters names lr; give its values as rates."))
         if name in COLUMNS:
-            raise PlanError(f"{name!r} is a column of the study's table; give that hyperparameter another name.")
+            raise PlanError(
+                say("{name} is a column of the study's table; give that hyperparameter another name.", name=repr(name))
+            )
         labels = tuple(label for label, rule in rules.items() if name in _arguments(rule))
         if not labels and own:
             factors.append(replace(factor(hyperparameter(name), values), only=tuple(rules)))
@@ -53,8 +61,13 @@ def varied_by(
         for label in labels:
             if name in dict(rules[label].changed):
                 raise PlanError(
-                    f"{label} sets {name}, and hyperparameters varies it; name it {rules[label].name}, "
-                    f"or leave {name} out of hyperparameters."
+                    say(
+                        "{label} sets {name}, and hyperparameters varies it; name it {name2}, or leave {name} out "
+                        "of hyperparameters.",
+                        label=label,
+                        name=name,
+                        name2=rules[label].name,
+                    )
                 )
         varied = replace(factor(hyperparameter(name), values), only=labels)
         for label, value in itertools.product(labels, varied.levels):

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import PlanError, short
+from ..language import say
 from ..unknown import unknown
 
 BIASES, NORMS, BOTH = "biases", "norms", "biases and norms"
@@ -29,14 +30,22 @@ class Names:
     def fitting(self, pattern: Any) -> list[str]:
         """The parameters that train and that a pattern fits."""
         if not isinstance(pattern, str):
-            raise PlanError(f"groups: the pattern {pattern!r} is not text; give names such as 'head.*'.")
+            raise PlanError(
+                say("groups: the pattern {pattern} is not text; give names such as 'head.*'.", pattern=repr(pattern))
+            )
         words = {BIASES: self.biases, NORMS: self.norms, BOTH: [*self.biases, *self.norms]}
         names = words.get(pattern) or [name for name in self.every if fnmatchcase(name, pattern)]
         fits = {self.every[name] for name in names}
         if not fits:
             raise PlanError(f"groups: {unknown('parameter of this model', pattern, self.every)}")
         if not (trains := [name for name in self.training if name in fits]):
-            raise PlanError(f"groups: what {pattern!r} fits does not train ({few(sorted(fits))}); leave it out.")
+            raise PlanError(
+                say(
+                    "groups: what {pattern} fits does not train ({fits}); leave it out.",
+                    pattern=repr(pattern),
+                    fits=few(sorted(fits)),
+                )
+            )
         return trains
 
 

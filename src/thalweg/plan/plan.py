@@ -458,8 +458,11 @@ class Plan:
         def check_formula(label: str, rule: Formula) -> None:
             if equations_text(rule) != equations[label]:
                 raise PlanError(
-                    f"this study compares {label}, and the formula of that name is no longer the same; "
-                    "bring back the one it was begun with, or start a new study."
+                    say(
+                        "this study compares {label}, and the formula of that name is no longer the same; bring "
+                        "back the one it was begun with, or start a new study.",
+                        label=label,
+                    )
                 )
 
         def fixed(kind: Kind) -> Factor:
@@ -488,7 +491,9 @@ class Plan:
             _check_rounds(plan)
             return plan
         except PlanError as error:
-            raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
+            raise StoreError(
+                say("the plan in the store cannot be read ({error}); it is damaged.", error=error)
+            ) from error
 
 
 def _check_rounds(plan: Plan) -> None:
@@ -547,10 +552,17 @@ def plan(
     rules = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
     for label, rule in rules.objects.items():
         if "lr" not in rule.hyperparameters:
-            raise PlanError(f"{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it.")
+            raise PlanError(
+                say(
+                    "{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it.", label=label
+                )
+            )
     if batch_sizes is not None and batch_size != 64:
         raise PlanError(
-            f"both batch_size={batch_size!r} and batch_sizes are given; give batch_sizes alone, with all of them."
+            say(
+                "both batch_size={batch_size} and batch_sizes are given; give batch_sizes alone, with all of them.",
+                batch_size=repr(batch_size),
+            )
         )
     schedule = factor(SCHEDULE, schedule_names)
     check_scheduled(schedule.objects.values(), rules.objects.values())
@@ -560,8 +572,11 @@ def plan(
     refines = bool(refine) and not points and len(lr.levels) >= FEWEST
     if tune and not refines:
         raise PlanError(
-            f"tune=True tries other values around the best of a grid of {FEWEST} rates or more, after refine rounds of "
-            "finer rates; give these, or leave tune out."
+            say(
+                "tune=True tries other values around the best of a grid of {fewest} rates or more, after "
+                "refine rounds of finer rates; give these, or leave tune out.",
+                fewest=FEWEST,
+            )
         )
     if tune or (tune is None and refines and not hyperparameters):
         varied += tuned_beside(rules.objects, varied, schedule.objects)
@@ -587,11 +602,24 @@ def plan(
     more |= {"device": (device := check_device(device)), "precision": check_precision(precision, device)}
     plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, criterion=criterion, **more)
     if criterion.epochs > plan.epochs:
-        raise PlanError(f"judge is {judge!r}, and a run has {plan.epochs}; give more epochs, or average fewer.")
+        raise PlanError(
+            say(
+                "judge is {judge}, and a run has {epochs}; give more epochs, or average fewer.",
+                judge=repr(judge),
+                epochs=plan.epochs,
+            )
+        )
     if budget not in (FULL_BUDGET, HALVING):
-        raise PlanError(f"the budget is {budget!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win.")
+        raise PlanError(
+            say(
+                "the budget is {budget}; give {full_budget}, or {halving} to stop runs that cannot win.",
+                budget=repr(budget),
+                full_budget=repr(FULL_BUDGET),
+                halving=repr(HALVING),
+            )
+        )
     if budget == HALVING and plan.epochs < 2:
-        raise PlanError("halving stops runs after some of their epochs, and there is one; give 2 epochs or more.")
+        raise PlanError(say("halving stops runs after some of their epochs, and there is one; give 2 epochs or more."))
     return _with_states(checked(plan))
 
 
@@ -604,8 +632,12 @@ def checked(plan: Plan) -> Plan:
     """The plan, if it has no more runs than are allowed."""
     if plan.runs > MOST_RUNS:
         raise PlanError(
-            f"the plan has {plan.runs:,} runs ({grid(plan)}), and at most {MOST_RUNS:,} are allowed; "
-            "give fewer of something."
+            say(
+                "the plan has {runs:,} runs ({grid}), and at most {most_runs:,} are allowed; give fewer of something.",
+                runs=plan.runs,
+                grid=grid(plan),
+                most_runs=MOST_RUNS,
+            )
         )
     return plan
 

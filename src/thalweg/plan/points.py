@@ -25,6 +25,7 @@ from scipy.stats import qmc
 from ..errors import PlanError
 from ..formulas import Formula
 from ..formulas.meanings import SHARE
+from ..language import say
 from ..numbers import Range
 from ..unknown import unknown
 from .factors import Factor, Level, factor
@@ -57,14 +58,21 @@ def drawn(
             raise PlanError(f"settings={count!r} {words}.")
         return [*factors], ()
     if not factors[0].varied:
-        raise PlanError(f"search={search!r} draws rates from a range; give a lowest and a highest rate.")
+        raise PlanError(
+            say("search={search} draws rates from a range; give a lowest and a highest rate.", search=repr(search))
+        )
     varied = [f for f in factors if f.varied]
     most = min(MOST, math.prod(len(f.levels) for f in varied))
     number = most if count is None else SETTINGS.check("settings", count, PlanError)
     unit = _unit(search, number, len(varied))
     columns = {f.name: _values(f, u, rules) for f, u in zip(varied, unit, strict=True)}
     if len(set(columns[factors[0].name])) < number:
-        raise PlanError(f"{number:,} rates do not fit between the lowest and the highest given; give a wider range.")
+        raise PlanError(
+            say(
+                "{number:,} rates do not fit between the lowest and the highest given; give a wider range.",
+                number=number,
+            )
+        )
     levels = {f.name: factor(f.kind, list(dict.fromkeys(columns[f.name]))) for f in varied}
     points = tuple(dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     return [replace(levels.get(f.name, f), only=f.only, scales=f.scales) for f in factors], points

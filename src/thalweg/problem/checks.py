@@ -15,6 +15,7 @@ from torch import nn
 
 from .. import losses
 from ..errors import ProblemError, first_line, line_of, raised
+from ..language import say
 from ..losses import fit
 from ..samples import Samples, Tree, call, is_tree, leaves, scores
 
@@ -28,16 +29,21 @@ def labelled(models: Any) -> dict[str | int | float, Any]:
     if isinstance(models, list | tuple) and all(map(callable, models)):
         names = [getattr(one, "__name__", type(one).__name__) for one in models]
         if twice := [name for k, name in enumerate(names) if name in names[:k]]:
-            raise ProblemError(f"two models are called {twice[0]!r}; give a mapping of labels to functions.")
+            raise ProblemError(
+                say("two models are called {twice}; give a mapping of labels to functions.", twice=repr(twice[0]))
+            )
         models = dict(zip(names, models, strict=True))
     if not isinstance(models, Mapping) or not models:
         raise ProblemError(
-            "several models are a mapping of labels to functions that return a fresh module, or a list of such "
-            f"functions, {{'plain': plain, 'batch norm': normed}}, not {models!r}."
+            say(
+                "several models are a mapping of labels to functions that return a fresh module, or a list "
+                "of such functions, {{'plain': plain, 'batch norm': normed}}, not {models}.",
+                models=repr(models),
+            )
         )
     for label in models:
         if isinstance(label, bool) or not isinstance(label, str | int | float) or label == "":
-            raise ProblemError(f"a model is called {label!r}; give it a name, or a number.")
+            raise ProblemError(say("a model is called {label}; give it a name, or a number.", label=repr(label)))
     return dict(models)
 
 
@@ -49,24 +55,35 @@ def build(model: Any) -> nn.Module:
     """
     if isinstance(model, nn.Module):
         raise ProblemError(
-            f"the model is a {type(model).__name__} module; give a function that returns a fresh one, "
-            f"e.g. model=lambda: {type(model).__name__}(...), since every member starts anew."
+            say(
+                "the model is a {kind} module; give a function that returns a fresh one, e.g. model=lambda: "
+                "{kind}(...), since every member starts anew.",
+                kind=type(model).__name__,
+            )
         )
     if not callable(model):
         raise ProblemError(
-            f"the model is a {type(model).__name__}; give a function without arguments that returns a fresh module."
+            say(
+                "the model is a {kind}; give a function without arguments that returns a fresh module.",
+                kind=type(model).__name__,
+            )
         )
     try:
         module, another = model(), model()
     except Exception as error:  # whatever a user's function may raise
         raise ProblemError(
-            f"the model function fails with {raised(error)}; it must run without arguments and return a fresh module."
+            say(
+                "the model function fails with {error}; it must run without arguments and return a fresh module.",
+                error=raised(error),
+            )
         ) from error
     if not isinstance(module, nn.Module) or not isinstance(another, nn.Module):
-        raise ProblemError(f"the model function returned a {type(module).__name__}; it must return a torch.nn.Module.")
+        raise ProblemError(
+            say("the model function returned a {kind}; it must return a torch.nn.Module.", kind=type(module).__name__)
+        )
     if module is another or {id(p) for p in module.parameters()} & {id(p) for p in another.parameters()}:
         raise ProblemError(
-            "the model function returned the same parameters twice; it must build a fresh module each time."
+            say("the model function returned the same parameters twice; it must build a fresh module each time.")
         )
     _check_parameters(module)
     return module.cpu()
@@ -76,21 +93,28 @@ def _check_parameters(module: nn.Module) -> None:
     parameters = list(module.parameters())
     if any(nn.parameter.is_lazy(p) or p.is_meta for p in parameters):
         raise ProblemError(
-            "the model has parameters without values (lazy or on the meta device); give its layers their sizes."
+            say("the model has parameters without values (lazy or on the meta device); give its layers their sizes.")
         )
     if not any(p.requires_grad for p in parameters):
         raise ProblemError(
-            f"the model has {len(parameters)} parameters and none that is trainable; "
-            "give it a layer whose parameters require gradients."
+            say(
+                "the model has {count} parameters and none that is trainable; give it a layer whose "
+                "parameters require gradients.",
+                count=len(parameters),
+            )
         )
     dtypes = sorted({fit.dtype(p) for p in parameters})
     if len(dtypes) > 1:
         raise ProblemError(
-            f"the model's parameters are of mixed types ({', '.join(dtypes)}); "
-            "make them one, e.g. with .float() or .double()."
+            say(
+                "the model's parameters are of mixed types ({names}); make them one, e.g. with .float() or .double().",
+                names=", ".join(dtypes),
+            )
         )
     if not parameters[0].is_floating_point():
-        raise ProblemError(f"the model's parameters are {dtypes[0]}; make them real, e.g. with .float().")
+        raise ProblemError(
+            say("the model's parameters are {dtypes}; make them real, e.g. with .float().", dtypes=dtypes[0])
+        )
 
 
 def forward(module: nn.Module, inputs: Tree, where: str) -> Any:
@@ -101,8 +125,15 @@ def forward(module: nn.Module, inputs: Tree, where: str) -> Any:
         floats = all(t.is_floating_point() for t in leaves(inputs))
         ids = "" if floats or is_tree(inputs) else "; integer inputs are taken as ids, so make measurements floats"
         raise ProblemError(
-            f"the model cannot take the {where} inputs, of {described(inputs)} "
-            f"({first_line(error)}){line_of(error)}; make its first layer and the data fit{ids}."
+            say(
+                "the model cannot take the {where} inputs, of {inputs} ({error}){line}; make its first "
+                "layer and the data fit{ids}.",
+                where=where,
+                inputs=described(inputs),
+                error=first_line(error),
+                line=line_of(error),
+                ids=ids,
+            )
         ) from error
 
 
@@ -118,13 +149,21 @@ def check_outputs(outputs: Any, inputs: torch.Tensor) -> torch.Tensor:
     outputs = scores(outputs)
     if not isinstance(outputs, torch.Tensor):
         raise ProblemError(
-            f"the model returns a {type(outputs).__name__}; let it return a single tensor or an object with `logits`, "
-            "or give a loss and metrics of your own that take what it returns."
+            say(
+                "the model returns a {kind}; let it return a single tensor or an object with `logits`, or "
+                "give a loss and metrics of your own that take what it returns.",
+                kind=type(outputs).__name__,
+            )
         )
     if outputs.ndim == 0 or len(outputs) != len(inputs) or not outputs.is_floating_point():
         raise ProblemError(
-            f"the model makes outputs of shape {tuple(outputs.shape)} and type {fit.dtype(outputs)} "
-            f"from {len(inputs)} samples; it must return floats with one row per sample."
+            say(
+                "the model makes outputs of shape {shape} and type {dtype} from {count} samples; it must "
+                "return floats with one row per sample.",
+                shape=tuple(outputs.shape),
+                dtype=fit.dtype(outputs),
+                count=len(inputs),
+            )
         )
     return outputs
 
@@ -149,7 +188,10 @@ def check_loss(spec: Any, module: nn.Module, few: Samples, part: Samples, where:
     measure.check(outputs, part.plain_targets, where)
     if measure.reduction not in ("mean", "batchmean"):
         raise ProblemError(
-            f"the loss {name} is not a mean, and a study compares means over samples; leave reduction= away."
+            say(
+                "the loss {name} is not a mean, and a study compares means over samples; leave reduction= away.",
+                name=name,
+            )
         )
     weighted = few.targets is not targets
     value = _tried(
@@ -164,8 +206,14 @@ def check_targets(what: str, targets: Any, where: str) -> None:
     """Refuse several tensors of targets."""
     if is_tree(targets):
         raise ProblemError(
-            f"{what} compares outputs with one tensor of targets, and the {where} targets are a "
-            f"{type(targets).__name__} of {len(leaves(targets))}; give a function (outputs, targets) of your own."
+            say(
+                "{what} compares outputs with one tensor of targets, and the {where} targets are a {kind} "
+                "of {count}; give a function (outputs, targets) of your own.",
+                what=what,
+                where=where,
+                kind=type(targets).__name__,
+                count=len(leaves(targets)),
+            )
         )
 
 
@@ -178,22 +226,39 @@ def _tried(name: str, call: Callable[[], Any], on: str) -> Any:
         raise
     except Exception as error:  # whatever a user's loss may raise
         raise ProblemError(
-            f"the loss {name} fails{on} ({first_line(error)}){line_of(error)}; make them fit."
+            say(
+                "the loss {name} fails{on} ({error}){line}; make them fit.",
+                name=name,
+                on=on,
+                error=first_line(error),
+                line=line_of(error),
+            )
         ) from error
 
 
 def _check_value(name: str, value: Any, few: Samples) -> None:
     if not isinstance(value, torch.Tensor):
         raise ProblemError(
-            f"the loss {name} returned a {type(value).__name__}; it must return a tensor, "
-            "a scalar or one value per sample."
+            say(
+                "the loss {name} returned a {kind}; it must return a tensor, a scalar or one value per sample.",
+                name=name,
+                kind=type(value).__name__,
+            )
         )
     if value.ndim and len(value) != few.size:
         raise ProblemError(
-            f"the loss {name} returned a tensor of shape {tuple(value.shape)} for {few.size} samples; "
-            "it must return a scalar or one value per sample."
+            say(
+                "the loss {name} returned a tensor of shape {shape} for {size} samples; it must return a "
+                "scalar or one value per sample.",
+                name=name,
+                shape=tuple(value.shape),
+                size=few.size,
+            )
         )
     if not value.requires_grad:
         raise ProblemError(
-            f"the loss {name} does not depend on the model's parameters; compute it from outputs, without detach()."
+            say(
+                "the loss {name} does not depend on the model's parameters; compute it from outputs, without detach().",
+                name=name,
+            )
         )

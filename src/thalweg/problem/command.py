@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import calls
 from ..errors import ProblemError, TrainingError, short
+from ..language import say
 from .loop import Loop
 from .printed import Lines, base_of, reader_of
 from .reports import RunEnded
@@ -133,7 +134,9 @@ def command(
     """
     where = str(Path.cwd() if folder is None else Path(folder).expanduser().resolve())
     if at_once is not None and (isinstance(at_once, bool) or at_once < 1):
-        raise ProblemError(f"at_once is {at_once}; give the number of runs at the same time, at least 1.")
+        raise ProblemError(
+            say("at_once is {at_once}; give the number of runs at the same time, at least 1.", at_once=str(at_once))
+        )
     cores = os.cpu_count() or 1
     made = Command(text, metric, file, where, max(1, cores // (at_once or cores)))
     _check(made)
@@ -167,7 +170,13 @@ def _arguments(spec: str) -> tuple[str, str, str | None, str, int | None]:
     kinds = {"metric": str, "file": str | None, "folder": str, "at_once": int | None}
     fits = len(call.positional) == 1 and isinstance(call.positional[0], str) and named.keys() == kinds.keys()
     if not fits or not all(isinstance(value, kinds[name]) for name, value in named.items()):
-        raise ProblemError(f"{short(spec)!r} is not of the form {EXAMPLE}, with the arguments of tw.command.")
+        raise ProblemError(
+            say(
+                "{spec} is not of the form {example}, with the arguments of tw.command.",
+                spec=repr(short(spec)),
+                example=EXAMPLE,
+            )
+        )
     return call.positional[0], named["metric"], named["file"], named["folder"], named["at_once"]
 
 
@@ -176,23 +185,40 @@ def _check(made: Command) -> None:
         words, places = made.words, made.places
     except ValueError as error:
         raise ProblemError(
-            f"the command {short(made.text)!r} cannot be read: {error}; a brace is written {{{{."
+            say(
+                "the command {text} cannot be read: {error}; a brace is written {{{{.",
+                text=repr(short(made.text)),
+                error=error,
+            )
         ) from error
     if not words:
-        raise ProblemError("the command is empty; give one such as 'python train.py --lr {lr} --seed {seed}'.")
+        raise ProblemError(say("the command is empty; give one such as 'python train.py --lr {lr} --seed {seed}'."))
     if odd := [name for name in places if not name.isidentifier()]:
         raise ProblemError(
-            f"{{{odd[0]}}} in the command is not a name; write {{lr}}, {{seed}}, …, and a brace of its own as {{{{."
+            say(
+                "{{{odd}}} in the command is not a name; write {{lr}}, {{seed}}, …, and a brace of its own as {{{{.",
+                odd=odd[0],
+            )
         )
     if "lr" not in places_of(*words):
-        raise ProblemError(f"the command {short(made.text)!r} is told no rate; write {{lr}} where it takes one.")
+        raise ProblemError(
+            say("the command {text} is told no rate; write {{lr}} where it takes one.", text=repr(short(made.text)))
+        )
     if made.file is not None and OUT not in places_of(made.file):
         raise ProblemError(
-            f"the metric file {short(made.file)!r} would be the same for every run; write it below {{out}}, the run's "
-            "own folder, which the command is told as {out} too."
+            say(
+                "the metric file {file} would be the same for every run; write it below {{out}}, the run's "
+                "own folder, which the command is told as {{out}} too.",
+                file=repr(short(made.file)),
+            )
         )
     if shutil.which(words[0], path=_path(made.folder)) is None and not places_of(words[0]):
-        raise ProblemError(f"{short(words[0])!r} is not a program that can be run; give the command as a shell has it.")
+        raise ProblemError(
+            say(
+                "{words} is not a program that can be run; give the command as a shell has it.",
+                words=repr(short(words[0])),
+            )
+        )
 
 
 def _path(folder: str) -> str:

@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from ..errors import ProblemError, first_line, line_of, raised
+from ..language import say
 from ..samples import Samples, Weighted
 from .layout import FORMS, USUAL, Layout, given
 
@@ -47,11 +48,16 @@ def _check_rows(samples: Samples, where: str) -> None:
     """As many rows, at least one, in every tensor."""
     named = [(f"{what}{pytree.keystr(path)}", t) for what, path, t in _named(samples)]
     if not named or not any(name.startswith("inputs") for name, _ in named):
-        raise ProblemError(f"the {where} data hold no tensor; give {FORMS}.")
+        raise ProblemError(say("the {where} data hold no tensor; give {forms}.", where=where, forms=FORMS))
     for name, tensor in named:
         if tensor.ndim == 0 or tensor.numel() == 0:
             raise ProblemError(
-                f"the {where} {name} are empty, of shape {tuple(tensor.shape)}; give at least one sample."
+                say(
+                    "the {where} {name} are empty, of shape {shape}; give at least one sample.",
+                    where=where,
+                    name=name,
+                    shape=tuple(tensor.shape),
+                )
             )
     (first, one), *others = named
     for name, tensor in others:
@@ -91,17 +97,25 @@ def sample_of(loader: DataLoader[Any], count: int, layout: Layout = USUAL) -> Sa
         batch = first_batch(loader, count)
     except Exception as error:  # whatever a user's dataset may raise
         raise ProblemError(
-            f"reading the first samples of the train DataLoader's dataset fails with {raised(error)}; repair it or "
-            "give tensors."
+            say(
+                "reading the first samples of the train DataLoader's dataset fails with {error}; repair it "
+                "or give tensors.",
+                error=raised(error),
+            )
         ) from error
     if batch is None:
-        raise ProblemError("the train DataLoader has no samples; give at least one.")
+        raise ProblemError(say("the train DataLoader has no samples; give at least one."))
     few = given(batch, "train", layout)
     for what, path, tensor in _named(few):
         if not isinstance(tensor, torch.Tensor):
             raise ProblemError(
-                f"a batch of the train DataLoader holds a {type(tensor).__name__} as {what}{pytree.keystr(path)}; "
-                "let it give tensors, or trees of tensors."
+                say(
+                    "a batch of the train DataLoader holds a {kind} as {what}{path}; let it give tensors, or "
+                    "trees of tensors.",
+                    kind=type(tensor).__name__,
+                    what=what,
+                    path=pytree.keystr(path),
+                )
             )
     return few
 
@@ -138,12 +152,19 @@ def hold_out(
     count = len(targets)
     if count < 2:
         raise ProblemError(
-            f"the {where} data are too few to split ({count} sample); give validation= and test= yourself."
+            say(
+                "the {where} data are too few to split ({count} sample); give validation= and test= yourself.",
+                where=where,
+                count=count,
+            )
         )
     if groups is not None:
         if len(np.unique(groups)) < 2:
             raise ProblemError(
-                f"the {where} data are one group, so nothing can be held out; give validation= and test= yourself."
+                say(
+                    "the {where} data are one group, so nothing can be held out; give validation= and test= yourself.",
+                    where=where,
+                )
             )
         splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
         rest, part = next(splitter.split(np.empty(count), groups=groups))
@@ -164,12 +185,19 @@ def labels_of(groups: Any, samples: int) -> np.ndarray:
         numbers = np.unique(labels, return_inverse=True)[1]
     except (ValueError, TypeError) as error:
         raise ProblemError(
-            f"groups cannot be read ({first_line(error)}); give one label, a number or a name, for each sample."
+            say(
+                "groups cannot be read ({error}); give one label, a number or a name, for each sample.",
+                error=first_line(error),
+            )
         ) from error
     if labels.shape != (samples,):
         raise ProblemError(
-            f"groups has the shape {labels.shape}, and there are {samples} samples of training and validation; "
-            "give one label for each of them, in their order."
+            say(
+                "groups has the shape {shape}, and there are {samples} samples of training and validation; "
+                "give one label for each of them, in their order.",
+                shape=labels.shape,
+                samples=samples,
+            )
         )
     return numbers
 
@@ -209,8 +237,12 @@ def _iterated(part: Any, where: str) -> list[Any]:
         return list(part)
     except Exception as error:  # whatever a user's dataset may raise
         raise ProblemError(
-            f"the {where} data cannot be read to the end ({first_line(error)}){line_of(error)}; repair the dataset or "
-            "give tensors."
+            say(
+                "the {where} data cannot be read to the end ({error}){line}; repair the dataset or give tensors.",
+                where=where,
+                error=first_line(error),
+                line=line_of(error),
+            )
         ) from error
 
 
@@ -219,8 +251,12 @@ def _joined(pieces: list[Any], where: str, batched: bool) -> Any:
     flat, forms = zip(*map(pytree.tree_flatten, pieces), strict=True)
     if any(form != forms[0] for form in forms):
         raise ProblemError(
-            f"the {where} samples differ in what they hold ({_shape(forms[0])} and "
-            f"{_shape(next(form for form in forms if form != forms[0]))}); give each the same."
+            say(
+                "the {where} samples differ in what they hold ({first} and {other}); give each the same.",
+                where=where,
+                first=_shape(forms[0]),
+                other=_shape(next(form for form in forms if form != forms[0])),
+            )
         )
     columns = [_column(list(column), where, batched) for column in zip(*flat, strict=True)]
     return pytree.tree_unflatten(columns, forms[0])
@@ -233,15 +269,22 @@ def _shape(form: Any) -> str:
 def _column(pieces: list[Any], where: str, batched: bool) -> torch.Tensor:
     if not all(isinstance(piece, torch.Tensor | np.ndarray | np.generic | int | float) for piece in pieces):
         raise ProblemError(
-            f"the {where} data hold a {type(pieces[0]).__name__} in a sample; "
-            "give tensors, arrays or numbers, or trees of them."
+            say(
+                "the {where} data hold a {kind} in a sample; give tensors, arrays or numbers, or trees of them.",
+                where=where,
+                kind=type(pieces[0]).__name__,
+            )
         )
     try:
         tensors = [p if isinstance(p, torch.Tensor) else _from_numpy(np.asarray(p), f"{where} data") for p in pieces]
         return torch.cat(tensors) if batched else torch.stack(tensors)
     except (RuntimeError, TypeError) as error:
         raise ProblemError(
-            f"the {where} samples differ in shape or type ({first_line(error)}); pad or crop them to one shape."
+            say(
+                "the {where} samples differ in shape or type ({error}); pad or crop them to one shape.",
+                where=where,
+                error=first_line(error),
+            )
         ) from error
 
 
@@ -251,7 +294,9 @@ def _tensors(values: Any, what: str, dtype: torch.dtype) -> Any:
         try:
             values = np.array(values)
         except ValueError as error:
-            raise ProblemError(f"the {what} differ in length ({first_line(error)}); pad or crop them.") from error
+            raise ProblemError(
+                say("the {what} differ in length ({error}); pad or crop them.", what=what, error=first_line(error))
+            ) from error
     flat, form = pytree.tree_flatten_with_path(values)
     return pytree.tree_unflatten([_tensor(leaf, what + pytree.keystr(path), dtype) for path, leaf in flat], form)
 
@@ -260,9 +305,17 @@ def _weights(values: Any, what: str, dtype: torch.dtype) -> torch.Tensor:
     """How much each sample counts."""
     weights = _tensor(values, what, dtype).to(dtype)
     if weights.ndim != 1:
-        raise ProblemError(f"the {what} are of shape {tuple(weights.shape)}; give one number for each sample.")
+        raise ProblemError(
+            say(
+                "the {what} are of shape {shape}; give one number for each sample.",
+                what=what,
+                shape=tuple(weights.shape),
+            )
+        )
     if bool((weights < 0).any()) or not bool((weights > 0).any()):
-        raise ProblemError(f"the {what} must be 0 or more, and one of them at least above 0; these are not.")
+        raise ProblemError(
+            say("the {what} must be 0 or more, and one of them at least above 0; these are not.", what=what)
+        )
     return weights
 
 
@@ -272,11 +325,19 @@ def _tensor(values: Any, what: str, dtype: torch.dtype) -> torch.Tensor:
     elif hasattr(values, "__array__"):
         tensor = _from_numpy(np.asarray(values), what)
     else:
-        raise ProblemError(f"the {what} are a {type(values).__name__}; give a tensor or an array, or a tree of them.")
+        raise ProblemError(
+            say(
+                "the {what} are a {kind}; give a tensor or an array, or a tree of them.",
+                what=what,
+                kind=type(values).__name__,
+            )
+        )
     masks = "[" in what  # beside other tensors a mask has its place; as all there is it is a mistake
     if tensor.layout is not torch.strided or tensor.is_complex() or (tensor.dtype is torch.bool and not masks):
         kind = str(tensor.dtype if tensor.layout is torch.strided else tensor.layout).removeprefix("torch.")
-        raise ProblemError(f"the {what} are {kind}; convert them to dense floats or integers.")
+        raise ProblemError(
+            say("the {what} are {kind}; convert them to dense floats or integers.", what=what, kind=kind)
+        )
     if tensor.dtype is torch.bool:
         return tensor.contiguous()
     if not tensor.is_floating_point():
@@ -301,5 +362,7 @@ def _from_numpy(array: np.ndarray, what: str) -> torch.Tensor:
     size = np.float32 if array.dtype.itemsize <= 4 else np.float64
     types = {"i": np.int64, "u": np.int64, "f": size, "b": array.dtype, "c": array.dtype}
     if array.dtype.kind not in types:
-        raise ProblemError(f"the {what} are an array of {array.dtype}; give floats or integers.")
+        raise ProblemError(
+            say("the {what} are an array of {dtype}; give floats or integers.", what=what, dtype=array.dtype)
+        )
     return torch.from_numpy(np.array(array, types[array.dtype.kind]))

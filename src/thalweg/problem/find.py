@@ -39,7 +39,11 @@ def load(spec: Any) -> Problem:
     thing = declared(spec)
     if isinstance(thing, Loop):
         raise ProblemError(
-            f"{thing.name} is {thing.what}, whose model and data are not known; this needs a tw.Problem."
+            say(
+                "{thing} is {what}, whose model and data are not known; this needs a tw.Problem.",
+                thing=thing.name,
+                what=thing.what,
+            )
         )
     return thing
 
@@ -58,8 +62,13 @@ def declared(spec: Any) -> Problem | Loop:
         return loop_of(spec)
     if not isinstance(spec, str):
         raise ProblemError(
-            f"the problem is a {type(spec).__name__}; give a tw.Problem, a training loop (def train(run)) or a name "
-            f"({', '.join(PROBLEMS)}), or {FORMS}."
+            say(
+                "the problem is a {kind}; give a tw.Problem, a training loop (def train(run)) or a name "
+                "({names}), or {forms}.",
+                kind=type(spec).__name__,
+                names=", ".join(PROBLEMS),
+                forms=FORMS,
+            )
         )
     if command.is_command_spec(spec):
         return command.of_spec(spec)
@@ -73,7 +82,7 @@ def declared(spec: Any) -> Problem | Loop:
     if not colon:
         raise ProblemError(unknown("problem", spec, PROBLEMS).removesuffix(".") + f"; {say(FORMS)}.")
     if not place or not function.isidentifier():
-        raise ProblemError(f"{spec!r} is not a problem: {FORMS}.")
+        raise ProblemError(say("{spec} is not a problem: {forms}.", spec=repr(spec), forms=FORMS))
     with opened(spec, ProblemError) as definition:
         if takes_run(thing := definition.get()):
             path = f"{Path(place).expanduser().resolve()}:{function}" if definition.kind == "file" else spec
@@ -84,14 +93,25 @@ def declared(spec: Any) -> Problem | Loop:
 def _call(definition: Definition) -> Problem:
     function, spec, name = definition.get(), definition.spec, definition.name
     if not callable(function):
-        raise ProblemError(f"{spec!r}: {name} is a {type(function).__name__}; give a function.")
+        raise ProblemError(
+            say(
+                "{spec}: {name} is a {kind}; give a function.", spec=repr(spec), name=name, kind=type(function).__name__
+            )
+        )
     try:
         problem = function()
     except (Exception, SystemExit) as error:  # whatever a user's function may raise
         raise failed(spec, f"function {name}", error, ProblemError) from error
     if not isinstance(problem, Problem):
         returned = type(problem).__name__
-        raise ProblemError(f"{spec!r}: function {name} returned a {returned}; it must return a tw.Problem.")
+        raise ProblemError(
+            say(
+                "{spec}: function {name} returned a {returned}; it must return a tw.Problem.",
+                spec=repr(spec),
+                name=name,
+                returned=returned,
+            )
+        )
     return problem
 
 

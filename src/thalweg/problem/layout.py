@@ -10,6 +10,7 @@ from torch import nn
 
 from .. import losses
 from ..errors import ProblemError
+from ..language import say
 from ..samples import Samples, Weighted, known
 
 FORMS = (
@@ -102,8 +103,20 @@ def given(item: Any, where: str, layout: Layout = USUAL) -> Samples:
         return Samples({name: known(value) for name, value in item.items() if name != form}, known(item[form]))
     if isinstance(item, Mapping):
         raise ProblemError(
-            f"the {where} data are a dict of {', '.join(map(repr, item))}; call the targets one of "
-            f"{', '.join(TARGETS)}, or give (inputs, targets)."
+            say(
+                "the {where} data are a dict of {names}; call the targets one of {names2}, or give (inputs, targets).",
+                where=where,
+                names=", ".join(map(repr, item)),
+                names2=", ".join(TARGETS),
+            )
         )
     size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
-    raise ProblemError(f"the {where} data are a {type(item).__name__}{size}; give {FORMS}.")
+    raise ProblemError(
+        say(
+            "the {where} data are a {kind}{size}; give {forms}.",
+            where=where,
+            kind=type(item).__name__,
+            size=size,
+            forms=FORMS,
+        )
+    )

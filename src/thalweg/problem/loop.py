@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProblemError
+from ..language import say
 from .source import source_text
 
 
@@ -93,8 +94,11 @@ def loop_of(train: Callable[[Any], Any]) -> Loop:
     """
     if not takes_run(train):
         raise ProblemError(
-            f"{getattr(train, '__name__', type(train).__name__)} is not a training loop: give a function of one "
-            "argument, def train(run: tw.Run), or a tw.Problem."
+            say(
+                "{loop} is not a training loop: give a function of one argument, def train(run: tw.Run), or "
+                "a tw.Problem.",
+                loop=getattr(train, "__name__", type(train).__name__),
+            )
         )
     name = getattr(train, "__name__", type(train).__name__).strip("<>")
     return Loop(train, name, text=source_text(train))

@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from .. import losses
 from ..errors import ProblemError, first_line, line_of
+from ..language import say
 from ..losses.foreign import Foreign, thresholds
 from ..losses.metrics import answers, binary
 from ..samples import Samples, Tree, is_tree, known, leaves, scores, take
@@ -74,7 +75,9 @@ def check_metrics(metrics: Mapping[str, Any], module: nn.Module, parts: Mapping[
 def _check(name: str, metric: Any, outputs: Tree, targets: Tree, inputs: torch.Tensor, where: str) -> None:
     if isinstance(metric, Foreign):
         if losses.sees_model(metric.function):
-            raise ProblemError(f"the metric {name} is a function of the model; let it be one of (outputs, targets).")
+            raise ProblemError(
+                say("the metric {name} is a function of the model; let it be one of (outputs, targets).", name=name)
+            )
         if not is_tree(outputs) and not is_tree(targets) and thresholds(metric) and binary(outputs, targets):
             answers(name, outputs, targets, where, 0.0)
     else:
@@ -83,7 +86,10 @@ def _check(name: str, metric: Any, outputs: Tree, targets: Tree, inputs: torch.T
         metric.check(outputs, targets, where)
         if getattr(metric, "reduction", "mean") not in ("mean", "batchmean"):
             raise ProblemError(
-                f"the metric {name} is not a mean, and a study compares means over samples; leave reduction= away."
+                say(
+                    "the metric {name} is not a mean, and a study compares means over samples; leave reduction= away.",
+                    name=name,
+                )
             )
     try:
         with warnings.catch_warnings():
@@ -91,6 +97,14 @@ def _check(name: str, metric: Any, outputs: Tree, targets: Tree, inputs: torch.T
             metric(outputs, take(targets, slice(len(inputs))))
     except Exception as error:  # whatever a user's metric may raise
         raise ProblemError(
-            f"the metric {name} fails on outputs of {described(outputs)} and {where} targets of "
-            f"{described(targets)} ({first_line(error)}){line_of(error)}; make them fit."
+            say(
+                "the metric {name} fails on outputs of {outputs} and {where} targets of {targets} "
+                "({error}){line}; make them fit.",
+                name=name,
+                outputs=described(outputs),
+                where=where,
+                targets=described(targets),
+                error=first_line(error),
+                line=line_of(error),
+            )
         ) from error

@@ -17,6 +17,7 @@ import pandas as pd
 from .. import calls, losses
 from ..calls import Call
 from ..errors import ProblemError
+from ..language import say
 from .declaration import Problem
 from .networks import shape_of
 from .preprocessing import PLAIN
@@ -111,9 +112,17 @@ def arguments_of(spec: str) -> dict[str, Any]:
     known = table.__annotations__.keys() - {"return"}
     texts = [given.get(key, "") for key in ("path", "target", "model", "name")]
     if not all(isinstance(text, str) for text in texts) or "target" not in given or given.keys() - known:
-        raise ProblemError(f"{spec[:60]!r} is not of the form {EXAMPLE}, with the arguments of tw.table.")
+        raise ProblemError(
+            say(
+                "{spec} is not of the form {example}, with the arguments of tw.table.",
+                spec=repr(spec[:60]),
+                example=EXAMPLE,
+            )
+        )
     if any(isinstance(value, Call) for value in given.values()):
-        raise ProblemError(f"{spec[:60]!r} has a name without quotes; write it like {EXAMPLE}.")
+        raise ProblemError(
+            say("{spec} has a name without quotes; write it like {example}.", spec=repr(spec[:60]), example=EXAMPLE)
+        )
     return given
 
 
@@ -126,8 +135,13 @@ def of_spec(spec: str) -> Problem:
     if not spec.startswith("table("):
         columns = few(list(read_file(spec).columns))
         raise ProblemError(
-            f"{spec} is a table with the columns {columns}; say which one is to be learned: --target COLUMN, or "
-            f"tw.table({spec!r}, target='COLUMN')."
+            say(
+                "{spec} is a table with the columns {columns}; say which one is to be learned: --target "
+                "COLUMN, or tw.table({spec2}, target='COLUMN').",
+                spec=spec,
+                columns=columns,
+                spec2=repr(spec),
+            )
         )
     return table(**arguments_of(spec))
 
@@ -136,9 +150,18 @@ def _frame(path: str | Path, part: str, target: str, ignore: Sequence[str]) -> p
     frame = read_file(path, part)
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     if missing := [name for name in (target, *ignore) if name not in frame.columns]:
-        raise ProblemError(f"{Path(path).name} has no column {missing[0]!r}; its columns are {few(frame.columns)}.")
+        raise ProblemError(
+            say(
+                "{name} has no column {missing}; its columns are {columns}.",
+                name=Path(path).name,
+                missing=repr(missing[0]),
+                columns=few(frame.columns),
+            )
+        )
     if target in ignore:
-        raise ProblemError(f"{target!r} is to be learned and to be left out; leave it out of ignore.")
+        raise ProblemError(
+            say("{target} is to be learned and to be left out; leave it out of ignore.", target=repr(target))
+        )
     return frame.drop(columns=list(ignore))
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..errors import ProblemError
+from ..language import say
 from ..samples import Samples, Weighted, scores
 from .checks import forward
 from .data import HELD_OUT, hold_out, labels_of, read
@@ -79,7 +80,12 @@ def _preprocessed(problem: Problem, rows: Any, parts: Parts, dtype: torch.dtype)
     transformer, columns = problem.preprocess, None
     if isinstance(transformer, str):
         if transformer != PLAIN:
-            raise ProblemError(f"preprocess={transformer!r} is not known; give 'plain' or a transformer.")
+            raise ProblemError(
+                say(
+                    "preprocess={transformer} is not known; give 'plain' or a transformer.",
+                    transformer=repr(transformer),
+                )
+            )
         columns = columns_of(rows.iloc[train.inputs.numpy()])
         rows, transformer = as_words(rows, columns.words), plain(columns)
     elif transformer is None:
@@ -110,13 +116,17 @@ def _read(problem: Problem, dtype: torch.dtype, layout: Layout) -> Parts:
     if isinstance(problem.train, DataLoader):
         if problem.groups is not None:
             raise ProblemError(
-                "the train data are a DataLoader, in which samples have no places that groups could name; "
-                "give the data as tensors, arrays or a Dataset, or leave groups out."
+                say(
+                    "the train data are a DataLoader, in which samples have no places that groups could name; "
+                    "give the data as tensors, arrays or a Dataset, or leave groups out."
+                )
             )
         if validation is None:
             raise ProblemError(
-                "the train data are a DataLoader, which is used unchanged, so nothing can be split off it; "
-                "give validation= and test= as well."
+                say(
+                    "the train data are a DataLoader, which is used unchanged, so nothing can be split off it; "
+                    "give validation= and test= as well."
+                )
             )
         if test is None:
             validation, test = _split_off(validation, 0.5, problem.seed, "validation")[:2]

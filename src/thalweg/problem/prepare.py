@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from .. import losses
 from ..errors import ProblemError, TrainingError
+from ..language import say
 from ..population.draws import recorded
 from ..population.sizing import activations_of
 from ..samples import Samples, Weighted, call, is_tree, leaves, stars, structure
@@ -110,7 +111,7 @@ class Prepared:
             training: rows of the first on which preprocessing, if there is any, is fitted; all of them unless given.
         """
         if isinstance(self.train, DataLoader) or self.order is None:
-            raise ProblemError("the train data are a DataLoader, which cannot be joined with the validation part.")
+            raise ProblemError(say("the train data are a DataLoader, which cannot be joined with the validation part."))
         if self.preprocessing is not None:
             return self.preprocessing.fitted(training)
         return in_order(self.train.joined(self.validation), self.order), self.test
@@ -145,7 +146,13 @@ def prepare(problem: Problem | str) -> Prepared:
     """
     problem = load(problem)
     if isinstance(problem.seed, bool) or not isinstance(problem.seed, int) or not 0 <= problem.seed < 2**32:
-        raise ProblemError(f"the problem's seed is {problem.seed!r}; give an integer from 0 to {2**32 - 1}.")
+        raise ProblemError(
+            say(
+                "the problem's seed is {seed}; give an integer from 0 to {most}.",
+                seed=repr(problem.seed),
+                most=2**32 - 1,
+            )
+        )
     if isinstance(problem.model, Mapping):
         return _several(problem)
     loss, metrics = losses.get(problem.loss), _metrics(problem)
@@ -211,18 +218,28 @@ def _several(problem: Problem) -> Prepared:
         try:
             ready[label] = prepare(replace(problem, model=model))
         except ProblemError as error:
-            raise ProblemError(f"of the models, {label}: {error}") from error
+            raise ProblemError(say("of the models, {label}: {error}", label=label, error=error)) from error
     (first, base), *_ = ready.items()
     for label, one in ready.items():
         if [t.dtype for t in one.validation.leaves] != [t.dtype for t in base.validation.leaves]:
             raise ProblemError(
-                f"the parameters of {first} and {label} are of different types, so they cannot learn from the same "
-                "samples; make both float32, e.g. with .float()."
+                say(
+                    "the parameters of {first} and {label} are of different types, so they cannot learn from "
+                    "the same samples; make both float32, e.g. with .float().",
+                    first=first,
+                    label=label,
+                )
             )
         if structure(one.validation) != structure(base.validation):
             raise ProblemError(
-                f"{first} takes {base.layout.inputs} of a sample's tensors as inputs and {label} {one.layout.inputs}; "
-                "give samples as ((a, b), y)."
+                say(
+                    "{first} takes {inputs} of a sample's tensors as inputs and {label} {inputs2}; give samples "
+                    "as ((a, b), y).",
+                    first=first,
+                    inputs=base.layout.inputs,
+                    label=label,
+                    inputs2=one.layout.inputs,
+                )
             )
     own = ("model", "weights", "draws", "form")
     models = {label: replace(base, **{name: getattr(one, name) for name in own}) for label, one in ready.items()}
@@ -278,13 +295,16 @@ def _draws(call: Callable[[], object]) -> bool:
 def _metrics(problem: Problem) -> dict[str, losses.Measure]:
     if isinstance(problem.metrics, str) or not isinstance(problem.metrics, tuple | list):
         raise ProblemError(
-            f"the metrics are {problem.metrics!r}; give a tuple of names or functions, e.g. ('accuracy',)."
+            say(
+                "the metrics are {metrics}; give a tuple of names or functions, e.g. ('accuracy',).",
+                metrics=repr(problem.metrics),
+            )
         )
     metrics: dict[str, losses.Measure] = {}
     for metric in problem.metrics:
         measure, name = losses.get_metric(metric), losses.name_of(metric)
         if name in metrics:
-            raise ProblemError(f"two metrics are called {name!r}; give each a name of its own.")
+            raise ProblemError(say("two metrics are called {name}; give each a name of its own.", name=repr(name)))
         metrics[name] = measure
     return metrics
 

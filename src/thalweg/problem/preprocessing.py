@@ -22,6 +22,7 @@ from scipy import sparse
 from torch import Tensor
 
 from ..errors import ProblemError, first_line, line_of
+from ..language import say
 from ..samples import Samples, Weighted
 from .data import check_finite
 from .tables import dense, few, kind_of, numbers
@@ -125,11 +126,14 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not hasattr(self.transformer, "transform") or not hasattr(self.transformer, "fit"):
             raise ProblemError(
-                f"preprocess={_short(self.transformer)} is not a transformer of scikit-learn's kind, with fit and "
-                "transform; give one, a Pipeline or ColumnTransformer of such, or 'plain'."
+                say(
+                    "preprocess={transformer} is not a transformer of scikit-learn's kind, with fit and "
+                    "transform; give one, a Pipeline or ColumnTransformer of such, or 'plain'.",
+                    transformer=_short(self.transformer),
+                )
             )
         if self.scaled and not (_is_tensor(self.pool) and self.pool.plain_targets.is_floating_point()):
-            raise ProblemError("scale_target=True asks for targets that are one tensor of floats; leave it out.")
+            raise ProblemError(say("scale_target=True asks for targets that are one tensor of floats; leave it out."))
 
     def fitted(self, training: Tensor | None = None) -> tuple[Samples, Samples]:
         """Pool and test part, by what is fitted on these rows of the pool, or on all of them.
@@ -164,8 +168,10 @@ class Preprocessing:
         one, two = (self._made(training)[0] for _ in range(2))
         if one.shape != two.shape or not np.allclose(one, two, rtol=1e-4, atol=1e-6):
             raise ProblemError(
-                f"preprocess={_short(self.transformer)} gives other numbers each time it is fitted; give it a "
-                "random_state."
+                say(
+                    "preprocess={transformer} gives other numbers each time it is fitted; give it a random_state.",
+                    transformer=_short(self.transformer),
+                )
             )
 
     def digest(self) -> bytes:
@@ -222,10 +228,17 @@ class Preprocessing:
             try:
                 array = array.astype(np.float64)
             except (ValueError, TypeError) as error:
-                raise ProblemError(f"the {what} are not numbers ({first_line(error)}); encode its words.") from error
+                raise ProblemError(
+                    say("the {what} are not numbers ({error}); encode its words.", what=what, error=first_line(error))
+                ) from error
         if array.ndim != 2 or len(array) != count:
             raise ProblemError(
-                f"the {what} are {array.shape} of {count:,} rows; let it keep the rows: (rows, columns)."
+                say(
+                    "the {what} are {shape} of {count:,} rows; let it keep the rows: (rows, columns).",
+                    what=what,
+                    shape=array.shape,
+                    count=count,
+                )
             )
         names = _names(transformer, made, array.shape[1])
         self._check_missing(array, names, what)
@@ -238,8 +251,13 @@ class Preprocessing:
             return array
         if None in names or None in self.names:
             raise ProblemError(
-                f"preprocess={_short(self.transformer)} makes {len(names)} columns of some rows and {len(self.names)} "
-                "of others; let it make the same, e.g. OneHotEncoder(categories=…)."
+                say(
+                    "preprocess={transformer} makes {count} columns of some rows and {count2} of others; let it "
+                    "make the same, e.g. OneHotEncoder(categories=…).",
+                    transformer=_short(self.transformer),
+                    count=len(names),
+                    count2=len(self.names),
+                )
             )
         places = {name: k for k, name in enumerate(names)}
         placed = np.zeros((len(array), len(self.names)))
@@ -255,7 +273,11 @@ class Preprocessing:
                 f"{name or k} ({count})" for k, (name, count) in enumerate(zip(names, missing, strict=True)) if count
             ]
             raise ProblemError(
-                f"the {what} hold NaN or infinite values in {few(named)}; let it fill them, e.g. SimpleImputer()."
+                say(
+                    "the {what} hold NaN or infinite values in {named}; let it fill them, e.g. SimpleImputer().",
+                    what=what,
+                    named=few(named),
+                )
             )
 
     def _scale(self, places: Tensor) -> tuple[Tensor | float, Tensor | float]:

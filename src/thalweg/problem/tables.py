@@ -117,13 +117,21 @@ def read_file(path: str | os.PathLike[str], where: str = "train") -> pd.DataFram
         elif ".csv" in kinds or ".tsv" in kinds:
             frame = pd.read_csv(file, sep="\t" if ".tsv" in kinds else ",", low_memory=False)
         else:
-            raise ProblemError(f"{file.name} is not a .csv, .tsv or .parquet file; read it yourself and give a frame.")
+            raise ProblemError(
+                say("{file} is not a .csv, .tsv or .parquet file; read it yourself and give a frame.", file=file.name)
+            )
     except ImportError as error:
-        raise ProblemError(f"{file.name} needs pyarrow to be read: pip install 'thalweg[export]'.") from error
+        raise ProblemError(
+            say("{file} needs pyarrow to be read: pip install 'thalweg[export]'.", file=file.name)
+        ) from error
     except (OSError, ValueError) as error:  # pandas' own errors of reading are ValueErrors
-        raise ProblemError(f"{file.name} cannot be read as a table ({first_line(error)}); repair it.") from error
+        raise ProblemError(
+            say("{file} cannot be read as a table ({error}); repair it.", file=file.name, error=first_line(error))
+        ) from error
     if frame.empty:
-        raise ProblemError(f"{file.name} has {len(frame.columns)} columns and no rows; give at least one.")
+        raise ProblemError(
+            say("{file} has {count} columns and no rows; give at least one.", file=file.name, count=len(frame.columns))
+        )
     return frame
 
 
@@ -153,7 +161,14 @@ def _piece(part: Any, where: str, problem: Problem) -> _Piece:
     pair = isinstance(part, tuple | list) and not hasattr(part, "_fields") and len(part) in (2, 3)
     if problem.target is not None:
         kind = "pair" if pair else type(part).__name__
-        raise ProblemError(f"target= names a column, and the {where} data are a {kind}; give {FORMS}.")
+        raise ProblemError(
+            say(
+                "target= names a column, and the {where} data are a {kind}; give {forms}.",
+                where=where,
+                kind=kind,
+                forms=FORMS,
+            )
+        )
     if pair:
         return _Piece(where, *map(_pandas, part))
     if losses.sees_model(problem.loss) and not isinstance(part, Dataset | DataLoader | Mapping):
@@ -168,27 +183,53 @@ def _cut(frame: pd.DataFrame, where: str, problem: Problem) -> _Piece:
         if losses.sees_model(problem.loss):
             return _Piece(where, frame)
         raise ProblemError(
-            f"the {where} data are a table with the columns {few(frame.columns)}; say which one is to be learned: "
-            "target='column'."
+            say(
+                "the {where} data are a table with the columns {columns}; say which one is to be learned: "
+                "target='column'.",
+                where=where,
+                columns=few(frame.columns),
+            )
         )
     names = list(problem.target) if isinstance(problem.target, list | tuple) else [problem.target]
     if missing := [name for name in names if name not in frame.columns]:
         raise ProblemError(
-            f"the {where} table has no column {missing[0]!r} as target; its columns are {few(frame.columns)}."
+            say(
+                "the {where} table has no column {missing} as target; its columns are {columns}.",
+                where=where,
+                missing=repr(missing[0]),
+                columns=few(frame.columns),
+            )
         )
     groups = None
     if isinstance(problem.groups, str):
         if problem.groups not in frame.columns:
             raise ProblemError(
-                f"the {where} table has no column {problem.groups!r} as groups; its columns are {few(frame.columns)}."
+                say(
+                    "the {where} table has no column {groups} as groups; its columns are {columns}.",
+                    where=where,
+                    groups=repr(problem.groups),
+                    columns=few(frame.columns),
+                )
             )
         groups, frame = frame[problem.groups], frame.drop(columns=problem.groups)
     targets = frame[names[0]] if len(names) == 1 else frame[names]
     if isinstance(targets, pd.DataFrame) and len(names) == 1:
-        raise ProblemError(f"the {where} table has two columns called {names[0]!r}; rename one of them.")
+        raise ProblemError(
+            say(
+                "the {where} table has two columns called {names}; rename one of them.",
+                where=where,
+                names=repr(names[0]),
+            )
+        )
     inputs = frame.drop(columns=names)
     if not len(inputs.columns):
-        raise ProblemError(f"the {where} table has no column beside its target {few(names)}; give at least one input.")
+        raise ProblemError(
+            say(
+                "the {where} table has no column beside its target {names}; give at least one input.",
+                where=where,
+                names=few(names),
+            )
+        )
     return _Piece(where, inputs, targets, groups=groups)
 
 
@@ -206,7 +247,10 @@ def _aligned(pieces: list[_Piece]) -> tuple[str, ...]:
             piece.inputs = piece.inputs.to_frame()
         if isinstance(piece.inputs, pd.DataFrame) != isinstance(first.inputs, pd.DataFrame):
             raise ProblemError(
-                f"the {piece.where} inputs and the train inputs are not both tables; give the same form."
+                say(
+                    "the {where} inputs and the train inputs are not both tables; give the same form.",
+                    where=piece.where,
+                )
             )
         _check_index(piece)
     if not isinstance(first.inputs, pd.DataFrame):
@@ -215,7 +259,7 @@ def _aligned(pieces: list[_Piece]) -> tuple[str, ...]:
         piece.inputs = piece.inputs.set_axis([str(name) for name in piece.inputs.columns], axis=1)
     names = list(first.inputs.columns)
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise ProblemError(f"the train table has several columns called {few(twice)}; rename them.")
+        raise ProblemError(say("the train table has several columns called {twice}; rename them.", twice=few(twice)))
     for piece in pieces[1:]:
         others = list(piece.inputs.columns)
         if sorted(others) != sorted(names):
@@ -235,8 +279,11 @@ def _check_index(piece: _Piece) -> None:
         return
     if inputs.index.is_unique and set(inputs.index) == set(targets.index):
         raise ProblemError(
-            f"the {piece.where} inputs and targets have the same index in another order, so their rows do not belong "
-            "together; give targets.loc[inputs.index]."
+            say(
+                "the {where} inputs and targets have the same index in another order, so their rows do not "
+                "belong together; give targets.loc[inputs.index].",
+                where=piece.where,
+            )
         )
 
 
@@ -256,7 +303,9 @@ def _encoded(pieces: list[_Piece], problem: Problem) -> tuple[str, tuple[str, ..
     if not words and (wanted != "classes" or columns[0].dtype.kind not in "iu"):
         for piece, column in zip(pieces, columns, strict=True):
             if column.dtype.kind in "OU":
-                raise ProblemError(f"the {piece.where} targets are words, and the train targets are numbers.")
+                raise ProblemError(
+                    say("the {where} targets are words, and the train targets are numbers.", where=piece.where)
+                )
             piece.targets = column if wanted == "any" and column.dtype.kind in "iu" else column.astype(np.float64)
         return name, (), True
     labels = _labels(train, columns[0])
@@ -282,14 +331,25 @@ def _column(piece: _Piece) -> np.ndarray:
     values = pd.Series(values) if not isinstance(values, pd.Series) else values
     if missing := int(values.isna().sum()):
         raise ProblemError(
-            f"the {where} targets miss {missing} of {len(values)} values; leave these rows out, or fill them."
+            say(
+                "the {where} targets miss {missing} of {count} values; leave these rows out, or fill them.",
+                where=where,
+                missing=missing,
+                count=len(values),
+            )
         )
     plain = values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype) else values
     plain = plain.infer_objects()
     if pd.api.types.is_bool_dtype(plain) or pd.api.types.is_string_dtype(plain):
         return np.array([str(value) for value in plain], dtype=object)
     if not pd.api.types.is_numeric_dtype(plain):
-        raise ProblemError(f"the {where} targets are of type {plain.dtype}; give numbers, or words for classes.")
+        raise ProblemError(
+            say(
+                "the {where} targets are of type {dtype}; give numbers, or words for classes.",
+                where=where,
+                dtype=plain.dtype,
+            )
+        )
     return plain.to_numpy(np.int64 if pd.api.types.is_integer_dtype(plain) else np.float64)
 
 
@@ -301,12 +361,20 @@ def _labels(given: Any, column: np.ndarray) -> list[Any]:
         labels.sort(key=order.index)
     if len(labels) > max(MANY, len(column) / 2):
         raise ProblemError(
-            f"the targets have {len(labels):,} classes in {len(column):,} rows, {few(labels)}; name another column as "
-            "target, or give a loss of numbers such as loss='mse'."
+            say(
+                "the targets have {count:,} classes in {count2:,} rows, {labels}; name another column as "
+                "target, or give a loss of numbers such as loss='mse'.",
+                count=len(labels),
+                count2=len(column),
+                labels=few(labels),
+            )
         )
     if len(labels) == 1:
         raise ProblemError(
-            f"all train targets are {labels[0]!r}, so nothing can be learned; give at least two classes."
+            say(
+                "all train targets are {labels}, so nothing can be learned; give at least two classes.",
+                labels=repr(labels[0]),
+            )
         )
     return labels
 
@@ -315,8 +383,13 @@ def _ids(column: np.ndarray, labels: list[Any], where: str) -> np.ndarray:
     places = {label: k for k, label in enumerate(labels)}
     if unknown := [label for label in dict.fromkeys(column.tolist()) if label not in places]:
         raise ProblemError(
-            f"the {where} targets have the class {unknown[0]!r}, which no train target has (known: {few(labels)}); "
-            "leave these rows out, or give some to train on."
+            say(
+                "the {where} targets have the class {unknown}, which no train target has (known: {labels}); "
+                "leave these rows out, or give some to train on.",
+                where=where,
+                unknown=repr(unknown[0]),
+                labels=few(labels),
+            )
         )
     return np.array([places[label] for label in column.tolist()], dtype=np.int64)
 
@@ -333,16 +406,24 @@ def numbers(frame: pd.DataFrame, what: str) -> np.ndarray:
     kinds = {name: kind_of(frame[name]) for name in frame.columns}
     if others := [f"{name} ({kind})" for name, kind in kinds.items() if kind != "numbers"]:
         raise ProblemError(
-            f"the {what} have columns that are not numbers: {few(others)}; give preprocess='plain', a transformer of "
-            "scikit-learn, or leave them out."
+            say(
+                "the {what} have columns that are not numbers: {others}; give preprocess='plain', a "
+                "transformer of scikit-learn, or leave them out.",
+                what=what,
+                others=few(others),
+            )
         )
     array = frame.to_numpy(np.float64, na_value=np.nan)
     missing = np.isnan(array).sum(0)
     if missing.any():
         named = [f"{name} ({count})" for name, count in zip(frame.columns, missing, strict=True) if count]
         raise ProblemError(
-            f"the {what} miss values in {few(named)}; give preprocess='plain', a transformer of scikit-learn that "
-            "fills them, or leave these rows out."
+            say(
+                "the {what} miss values in {named}; give preprocess='plain', a transformer of scikit-learn "
+                "that fills them, or leave these rows out.",
+                what=what,
+                named=few(named),
+            )
         )
     return array
 
@@ -371,9 +452,15 @@ def dense(matrix: Any, what: str, itemsize: int = 8) -> np.ndarray:
     need, free = matrix.shape[0] * matrix.shape[1] * itemsize, free_memory()
     if free is not None and 2 * need > free:  # once as an array and once as a tensor
         raise ProblemError(
-            f"the {what} are a sparse matrix of {matrix.shape[0]:,} × {matrix.shape[1]:,}, which takes "
-            f"{shown(2 * need)} with its zeros, and {shown(free)} are free; reduce its columns, e.g. with "
-            "preprocess=TruncatedSVD(100)."
+            say(
+                "the {what} are a sparse matrix of {rows:,} × {columns:,}, which takes {need} with its "
+                "zeros, and {free} are free; reduce its columns, e.g. with preprocess=TruncatedSVD(100).",
+                what=what,
+                rows=matrix.shape[0],
+                columns=matrix.shape[1],
+                need=shown(2 * need),
+                free=shown(free),
+            )
         )
     return matrix.toarray()
 
@@ -393,7 +480,13 @@ def _framed(inputs: Any, what: str) -> Any:
         return frame.set_axis([str(name) for name in frame.columns], axis=1)
     if isinstance(array, pd.DataFrame):
         return array
-    raise ProblemError(f"the {what} are a {type(inputs).__name__}, and preprocess='plain' takes a table; give a frame.")
+    raise ProblemError(
+        say(
+            "the {what} are a {kind}, and preprocess='plain' takes a table; give a frame.",
+            what=what,
+            kind=type(inputs).__name__,
+        )
+    )
 
 
 def _below_each_other(pieces: list[_Piece]) -> Any:
@@ -408,8 +501,10 @@ def _below_each_other(pieces: list[_Piece]) -> Any:
         return np.concatenate(arrays)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ProblemError(
-            f"the inputs cannot be preprocessed as one table ({first_line(error)}); give frames or arrays (samples, "
-            "columns)."
+            say(
+                "the inputs cannot be preprocessed as one table ({error}); give frames or arrays (samples, columns).",
+                error=first_line(error),
+            )
         ) from error
 
 

@@ -22,6 +22,7 @@ from ..formulas.opaque import Opaque, needs_closure
 from ..formulas.registry import catalogued, torch_class
 from ..formulas.typed import is_text
 from ..kernels.lower import lower
+from ..language import say
 from ..losses.sampling import apart, estimating
 from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
@@ -178,8 +179,11 @@ def _loss_line(plan: Plan, setting: Setting) -> str:
         losses.get(label)
     except ProblemError as error:
         raise PlanError(
-            f"the loss {label} was given as an object that a script cannot find again, so it has no recipe: "
-            "name it as file.py:name."
+            say(
+                "the loss {label} was given as an object that a script cannot find again, so it has no "
+                "recipe: name it as file.py:name.",
+                label=label,
+            )
         ) from error
     return f"tw.losses.get({label!r})"
 
@@ -228,8 +232,11 @@ def optimizer_line(
             rule += f".with_({_arguments(changes)})"
     else:
         raise PlanError(
-            f"{formula.label} was given as an object that a script cannot find again, so it has no recipe: "
-            "name it as file.py:name, or make it with tw.optim.from_formula."
+            say(
+                "{formula} was given as an object that a script cannot find again, so it has no recipe: "
+                "name it as file.py:name, or make it with tw.optim.from_formula.",
+                formula=formula.label,
+            )
         )
     return f"tw.optim.from_formula({rule})({parameters}, lr={lr!r})"
 
@@ -242,8 +249,11 @@ def _own_line(rule: Opaque, lr: float, spec: str | None, parameters: str) -> str
         return f"torch.optim.{rule.maker.__name__}({parameters}, {given})"
     if spec is None:
         raise PlanError(
-            f"{rule.label} was given as an object that a script cannot find again, so it has no recipe: "
-            "name it as file.py:name."
+            say(
+                "{rule} was given as an object that a script cannot find again, so it has no recipe: name "
+                "it as file.py:name.",
+                rule=rule.label,
+            )
         )
     return f"{from_spec(spec)}(list({parameters}), {given if rule.is_class else repr(lr)})"
 

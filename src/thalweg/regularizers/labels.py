@@ -11,6 +11,7 @@ from torch import Tensor
 from .. import losses
 from ..arguments import number
 from ..errors import PlanError
+from ..language import say
 from ..losses import fit
 from .base import Lines, Loss, Regularizer, Tensors, criterion, one_hot
 
@@ -40,15 +41,22 @@ class LabelSmoothing(Regularizer):
             return
         if not isinstance(targets, Tensor):
             raise PlanError(
-                f"{self.label} spreads classes, and the targets are a {type(targets).__name__}; leave it out, or give "
-                "the loss smoothed targets yourself."
+                say(
+                    "{label} spreads classes, and the targets are a {kind}; leave it out, or give the loss "
+                    "smoothed targets yourself.",
+                    label=self.label,
+                    kind=type(targets).__name__,
+                )
             )
         measure = losses.get(loss)
         soft = targets.is_floating_point() and not isinstance(measure, losses.CrossEntropy)
         if soft or not measure.of_classes:
             raise PlanError(
-                f"{self.label} spreads classes, and the loss {measure.label} compares numbers; use it with "
-                "cross_entropy."
+                say(
+                    "{label} spreads classes, and the loss {measure} compares numbers; use it with cross_entropy.",
+                    label=self.label,
+                    measure=measure.label,
+                )
             )
         if getattr(measure, "axis", None) is not None:
             raise PlanError(

@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..arguments import number
 from ..errors import PlanError
+from ..language import say
 from .base import Lines, Regularizer
 
 
@@ -46,8 +47,11 @@ class Dropout(Regularizer):
         layers = [layer for layer in model.modules() if isinstance(layer, _DropoutNd)]
         if not layers:
             raise PlanError(
-                f"{self.label} sets the model's dropout layers, and {type(model).__name__} has none; add "
-                "nn.Dropout where it should act."
+                say(
+                    "{label} sets the model's dropout layers, and {kind} has none; add nn.Dropout where it should act.",
+                    label=self.label,
+                    kind=type(model).__name__,
+                )
             )
         return layers
 

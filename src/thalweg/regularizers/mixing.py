@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..arguments import number
 from ..errors import PlanError
+from ..language import say
 from ..losses.fit import dtype
 from ..samples import Samples, is_tree, leaves
 from .base import Lines, Loss, Mixed, Regularizer, Tensors, criterion
@@ -37,8 +38,13 @@ class _Mixing(OnBatch):
     def fits(self, loss: Loss | None, batch: Samples) -> None:
         if is_tree(batch.inputs):
             raise PlanError(
-                f"{self.label} mixes inputs that are one tensor, and here they are {len(leaves(batch.inputs))} in a "
-                f"{type(batch.inputs).__name__}; leave it out, or mix the samples in your Dataset."
+                say(
+                    "{label} mixes inputs that are one tensor, and here they are {count} in a {kind}; leave it "
+                    "out, or mix the samples in your Dataset.",
+                    label=self.label,
+                    count=len(leaves(batch.inputs)),
+                    kind=type(batch.inputs).__name__,
+                )
             )
         super().fits(loss, batch)
 
@@ -151,6 +157,11 @@ def images(regularizer: Regularizer, inputs: Tensor) -> None:
     """Refuse what is not (samples, channels, height, width)."""
     if inputs.ndim != 4 or not inputs.is_floating_point():
         raise PlanError(
-            f"{regularizer.label} needs images of shape (samples, channels, height, width) in floats, and the "
-            f"inputs are {dtype(inputs)} of shape {('samples', *inputs.shape[1:])}; reshape them, or leave it out."
+            say(
+                "{regularizer} needs images of shape (samples, channels, height, width) in floats, and the "
+                "inputs are {dtype} of shape {shape}; reshape them, or leave it out.",
+                regularizer=regularizer.label,
+                dtype=dtype(inputs),
+                shape=("samples", *inputs.shape[1:]),
+            )
         )

@@ -9,6 +9,7 @@ from typing import Any
 from .. import calls
 from ..arguments import build, class_of
 from ..errors import PlanError
+from ..language import say
 from .base import Regularizer, chain
 
 REGULARIZERS: dict[str, type[Any]] = Regularizer.registry
@@ -40,8 +41,11 @@ def get(given: str | Regularizer | tuple[Any, ...] | list[Any] | None) -> Regula
         return chain(*(part for one in given if (part := get(one)) is not None))
     if not isinstance(given, str):
         raise PlanError(
-            f"a regularizer is a name or one of tw.regularizers, not {calls.short(repr(given))}; "
-            f"known names: {', '.join(names())}."
+            say(
+                "a regularizer is a name or one of tw.regularizers, not {given}; known names: {names}.",
+                given=calls.short(repr(given)),
+                names=", ".join(names()),
+            )
         )
     if given.strip() == "none":
         return None
@@ -54,7 +58,16 @@ def _one(text: str) -> Regularizer:
     arguments = [f.name for f in fields(kind) if f.init]  # pyright: ignore[reportArgumentType]
     first = dict(zip(arguments, call.positional, strict=False))
     if any(isinstance(value, calls.Call) for value in (*call.positional, *call.named.values())):
-        raise PlanError(f"{calls.short(text.strip())!r} is not of the form name(strength), e.g. mixup(0.2).")
+        raise PlanError(
+            say("{text} is not of the form name(strength), e.g. mixup(0.2).", text=repr(calls.short(text.strip())))
+        )
     if len(first) < len(call.positional) or first.keys() & call.named.keys():
-        raise PlanError(f"{calls.short(text.strip())!r} cannot be read: {call.name} takes {', '.join(arguments)}.")
+        raise PlanError(
+            say(
+                "{text} cannot be read: {call} takes {names}.",
+                text=repr(calls.short(text.strip())),
+                call=call.name,
+                names=", ".join(arguments),
+            )
+        )
     return build(Regularizer, "regularizer", call.name, {**first, **call.named})

@@ -24,6 +24,7 @@ from ..engine.programs import COMPILED, Program, Programs, built, cut, samples_p
 from ..engine.threads import threads
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
+from ..language import say
 from ..losses import OfModel, fit
 from ..numbers import COUNT
 from ..plan.factors import Setting
@@ -163,8 +164,10 @@ def tensors_of(problem: Prepared) -> Samples:
     """The training data, from which members draw."""
     if isinstance(problem.train, DataLoader):
         raise PlanError(
-            "the train data are a DataLoader, which draws its own samples; give the data as tensors, arrays or a "
-            "Dataset, from which members can draw theirs."
+            say(
+                "the train data are a DataLoader, which draws its own samples; give the data as tensors, "
+                "arrays or a Dataset, from which members can draw theirs."
+            )
         )
     if is_tree(problem.train.targets) or isinstance(problem.loss, OfModel):
         raise PlanError(

@@ -24,6 +24,7 @@ from torch import Tensor
 from ..engine.programs import Programs, built
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
+from ..language import say
 from ..losses import L1, MSE, Huber
 from ..losses import get as loss_of
 from ..numbers import COUNT, Range
@@ -89,7 +90,7 @@ def boosted(
     """The boosting whose candidates have those settings."""
     count, several = COUNT.check("members", members, PlanError), COUNT.check("draws", draws, PlanError)
     if len({programs.plan.level(setting, "model") for setting in settings}) > 1:
-        raise PlanError("a boosting has one model, and these settings have several; name the optimizer to boost.")
+        raise PlanError(say("a boosting has one model, and these settings have several; name the optimizer to boost."))
     problem = programs.prepared(settings[0])
     data, validation = training_data(programs)
     classes = classes_of(problem, data)

@@ -29,6 +29,7 @@ from torch.utils import _pytree as pytree
 from .. import losses
 from ..errors import PlanError, ProblemError, StoreError, first_line
 from ..files import put
+from ..language import say
 from ..population.batches import RANDOM
 from ..population.block import EVALUATION_BATCH
 from ..problem.declaration import Problem
@@ -97,7 +98,7 @@ class Ensemble:
             PlanError: values cannot be voted on.
         """
         if vote and self.classes is None:
-            raise PlanError("vote=True is for classes, and this ensemble predicts values; leave it out.")
+            raise PlanError(say("vote=True is for classes, and this ensemble predicts values; leave it out."))
         combine = self._sum if self.classes is None else self._votes if vote else self._probabilities
         answer = torch.cat([combine(answers) for answers in self._answers(inputs)])
         return answer if self.classes is None else answer.argmax(1)
@@ -112,7 +113,7 @@ class Ensemble:
             PlanError: the ensemble predicts values.
         """
         if self.classes is None:
-            raise PlanError("predict_proba is for classes, and this ensemble predicts values; use predict.")
+            raise PlanError(say("predict_proba is for classes, and this ensemble predicts values; use predict."))
         return torch.cat([self._probabilities(answers) for answers in self._answers(inputs)])
 
     def uncertainty(self, inputs: Any) -> dict[str, Tensor]:
@@ -132,7 +133,7 @@ class Ensemble:
                 'use kind="bagging" or "seeds".'
             )
         if len(self) < 2:
-            raise PlanError("one member agrees with itself; train several to see how they differ.")
+            raise PlanError(say("one member agrees with itself; train several to see how they differ."))
         spreads = [self._spread(answers) for answers in self._answers(inputs)]
         return {name: torch.cat([spread[name] for spread in spreads]) for name in spreads[0]}
 
@@ -226,7 +227,11 @@ class Ensemble:
             put(target, content)
         except OSError as error:
             raise StoreError(
-                f"{path} cannot be written: {error.strerror or error}; name a file in a folder you can write to."
+                say(
+                    "{path} cannot be written: {error}; name a file in a folder you can write to.",
+                    path=path,
+                    error=error.strerror or error,
+                )
             ) from error
         return target
 
@@ -256,7 +261,9 @@ class Ensemble:
         if problem is not None and isinstance(given, str):  # a network that the data say the size of
             given = prepare(problem).model
         if not callable(given):
-            raise ProblemError(f"the model is a {type(given).__name__}; give the function that returns the module.")
+            raise ProblemError(
+                say("the model is a {kind}; give the function that returns the module.", kind=type(given).__name__)
+            )
         function: Any = given
         state = {name.removeprefix("state."): t for name, t in tensors.items() if name.startswith("state.")}
         _same_model(path, function, state)
@@ -303,12 +310,20 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("thalweg", "{}"))
             if about.get("format") != FORMAT:
-                raise StoreError(f"{path} is not an ensemble of thalweg; name a file that Ensemble.save wrote.")
+                raise StoreError(
+                    say("{path} is not an ensemble of thalweg; name a file that Ensemble.save wrote.", path=path)
+                )
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except FileNotFoundError as error:
-        raise StoreError(f"{path} does not exist; name a file that Ensemble.save wrote.") from error
+        raise StoreError(say("{path} does not exist; name a file that Ensemble.save wrote.", path=path)) from error
     except (OSError, SafetensorError, ValueError, AttributeError) as error:
-        raise StoreError(f"{path} cannot be read ({first_line(error)}); it is damaged, or not an ensemble.") from error
+        raise StoreError(
+            say(
+                "{path} cannot be read ({error}); it is damaged, or not an ensemble.",
+                path=path,
+                error=first_line(error),
+            )
+        ) from error
 
 
 def _same_model(path: Any, model: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> None:

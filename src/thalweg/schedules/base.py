@@ -131,7 +131,7 @@ class Schedule(Declared, ABC):
         """
         t = np.asarray(step, dtype=np.float64)
         if (t < 0).any():
-            raise PlanError(f"step {t.min():g} is not allowed: steps are counted from 0.")
+            raise PlanError(say("step {smallest:g} is not allowed: steps are counted from 0.", smallest=t.min()))
         T = _Missing(self) if total is None else checked_total(total)
         if total is not None:
             self.check(total)
@@ -319,8 +319,13 @@ class Schedule(Declared, ABC):
             value = getattr(self, f.name)
             if f.metadata["kind"] == "number" and isinstance(value, tuple):
                 raise PlanError(
-                    f"{self.label}: {f.name} has a value for each of {len(value)} members, and code and pictures are "
-                    "for one; give it one value."
+                    say(
+                        "{label}: {f} has a value for each of {count} members, and code and pictures are for one; "
+                        "give it one value.",
+                        label=self.label,
+                        f=f.name,
+                        count=len(value),
+                    )
                 )
         for part in self.parts:
             part.for_one_member()
@@ -335,7 +340,11 @@ def steps_of(length: Any, T: Any, m: Any) -> Any:
     """A length in steps: itself, or a share of the run, rounded, at least one step."""
     if isinstance(length, Epochs):
         raise PlanError(
-            f"{length} cannot be turned into steps before the epochs of the run are known; give epochs= or --epochs."
+            say(
+                "{length} cannot be turned into steps before the epochs of the run are known; give epochs= "
+                "or --epochs.",
+                length=length,
+            )
         )
     return length if isinstance(length, int | Text) else T if length == 1 else m.maximum(m.round(length * T), 1)
 
@@ -351,7 +360,10 @@ class _Missing:
 
     def _refuse(self, *other: Any) -> Any:
         raise PlanError(
-            f"{self.schedule.label} needs the total number of steps; give total=, e.g. epochs × steps per epoch."
+            say(
+                "{label} needs the total number of steps; give total=, e.g. epochs × steps per epoch.",
+                label=self.schedule.label,
+            )
         )
 
     __array_ufunc__ = None  # so that NumPy asks this class

@@ -16,6 +16,7 @@ import numpy as np
 from .. import calls
 from ..arguments import declared
 from ..errors import UsageError, short
+from ..language import say
 from ..numbers import Range
 from .base import Epochs, Schedule
 from .names import EPOCHS, one
@@ -35,7 +36,7 @@ def number(
     def read(what: str, value: Any, error: type[UsageError]) -> Number:
         if isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1):
             if not len(value):
-                raise error(f"{what} is empty; give {allowed}, or one for each member.")
+                raise error(say("{what} is empty; give {allowed}, or one for each member.", what=what, allowed=allowed))
             return tuple(float(allowed.check(what, each, error)) for each in value)
         return float(allowed.check(what, value, error))
 
@@ -79,8 +80,12 @@ def milestones() -> Any:
         alike = all(isinstance(step, Epochs) for step in steps) or all(step in STEPS for step in steps)
         if not alike or any(not a < b for a, b in itertools.pairwise(steps)):
             raise error(
-                f"{what} are {short(repr(value))}; give whole steps above 0 in rising order, e.g. (30, 80), or epochs, "
-                "e.g. (30 epochs, 80 epochs)."
+                say(
+                    "{what} are {value}; give whole steps above 0 in rising order, e.g. (30, 80), or epochs, "
+                    "e.g. (30 epochs, 80 epochs).",
+                    what=what,
+                    value=short(repr(value)),
+                )
             )
         return tuple(steps)
 
@@ -98,7 +103,12 @@ def parts() -> Any:
     def read(what: str, value: Any, error: type[UsageError]) -> tuple[Schedule, ...]:
         if not isinstance(value, tuple | list) or not 0 < len(value) <= MOST:
             raise error(
-                f"{what} is {short(repr(value))}; give a list of 1 to {MOST} schedules, e.g. ['constant', 'cosine']."
+                say(
+                    "{what} is {value}; give a list of 1 to {most} schedules, e.g. ['constant', 'cosine'].",
+                    what=what,
+                    value=short(repr(value)),
+                    most=MOST,
+                )
             )
         return tuple(_part(what, each, alone=True) for each in value)
 
@@ -109,15 +119,25 @@ def _part(what: str, value: Any, alone: bool) -> Schedule:
     schedule = one(value)
     if alone and (schedule.absolute or set(schedule.on(("lr", "momentum"))) - {"lr"}):
         raise schedule.error(
-            f"{what} is {schedule.label}, which moves more than a rate by a factor; "
-            "make others of schedules that multiply the rate alone, e.g. with cycle_momentum=False."
+            say(
+                "{what} is {schedule}, which moves more than a rate by a factor; make others of schedules "
+                "that multiply the rate alone, e.g. with cycle_momentum=False.",
+                what=what,
+                schedule=schedule.label,
+            )
         )
     if schedule.closed:
         raise schedule.error(
-            f"{what} is {schedule.label}, which follows the loss; it cannot be part of another schedule."
+            say(
+                "{what} is {schedule}, which follows the loss; it cannot be part of another schedule.",
+                what=what,
+                schedule=schedule.label,
+            )
         )
     if schedule.depth >= calls.DEEPEST:
-        raise schedule.error(f"{what} is made of schedules {schedule.depth} deep; give one of fewer.")
+        raise schedule.error(
+            say("{what} is made of schedules {depth} deep; give one of fewer.", what=what, depth=schedule.depth)
+        )
     return schedule
 
 
@@ -126,7 +146,13 @@ def function() -> Any:
 
     def read(what: str, value: Any, error: type[UsageError]) -> Any:
         if not callable(value):
-            raise error(f"{what} is {short(repr(value))}; give a function of the step that returns a factor.")
+            raise error(
+                say(
+                    "{what} is {value}; give a function of the step that returns a factor.",
+                    what=what,
+                    value=short(repr(value)),
+                )
+            )
         return value
 
     return declared(read, kind="function")

@@ -61,9 +61,11 @@ def _built(call: calls.Call) -> Schedule:
     if values:
         first = next(iter(fields(class_of(Schedule, "schedule", call.name))), None)
         if first is None or first.metadata["kind"] != "part" or first.name in named:
-            raise PlanError(f"{call.name} takes its arguments by name, e.g. {EXAMPLE}.")
+            raise PlanError(say("{call} takes its arguments by name, e.g. {example}.", call=call.name, example=EXAMPLE))
         if first.name != "schedules" and len(values) > 1:
-            raise PlanError(f"{call.name} takes one schedule, and {len(values)} were given.")
+            raise PlanError(
+                say("{call} takes one schedule, and {count} were given.", call=call.name, count=len(values))
+            )
         named[first.name] = tuple(values) if first.name == "schedules" else values[0]
     return build(Schedule, "schedule", call.name, named)
 

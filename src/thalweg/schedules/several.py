@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..arguments import declared
 from ..errors import PlanError, UsageError
+from ..language import say
 from .base import RobbinsMonro, Schedule, checked_total
 from .constant import Constant
 from .names import one
@@ -46,7 +47,13 @@ def _read(what: str, value: Any, error: type[UsageError]) -> tuple[tuple[str, Sc
     schedules = {}
     for name, given in pairs:
         if not isinstance(name, str) or not name.isidentifier():
-            raise error(f"{what} has {name!r} where the name of a hyperparameter belongs, e.g. 'momentum'.")
+            raise error(
+                say(
+                    "{what} has {name} where the name of a hyperparameter belongs, e.g. 'momentum'.",
+                    what=what,
+                    name=repr(name),
+                )
+            )
         if isinstance(given, Several | Mapping) or (isinstance(given, str) and ":" in given):
             raise error(f"{what} gives {name} a schedule of several hyperparameters; give it one of its own.")
         if name in schedules:

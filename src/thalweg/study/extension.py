@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import PlanError
+from ..language import say
 from ..numbers import COUNT
 from ..plan.plan import Plan
 from ..plan.swaps import swapped
@@ -27,19 +28,29 @@ def extended(plan: Plan, ready: Prepared | Loop, seeds: Any, samples: Any, epoch
         seeds = SEEDS
     more = 0 if seeds is None else COUNT.check("seeds", seeds, PlanError)
     if not (more or plan.confirmation):
-        raise PlanError("nothing of this study was confirmed with fresh seeds; give seeds as well.")
+        raise PlanError(say("nothing of this study was confirmed with fresh seeds; give seeds as well."))
     if epochs is not None:
         present = plan.confirmation_epochs or plan.epochs
         if COUNT.check("epochs", epochs, PlanError) <= present:
-            raise PlanError(f"epochs={epochs:,}, and the runs have {present:,} already; give more.")
+            raise PlanError(
+                say(
+                    "epochs={epochs:,}, and the runs have {present:,} already; give more.",
+                    epochs=epochs,
+                    present=present,
+                )
+            )
     if samples is None:
         return plan.extended(more, epochs)
     if isinstance(ready, Loop):
         raise PlanError(
-            f"{ready.name} is {ready.what}, whose samples are not known, so none can be added; give more seeds."
+            say(
+                "{ready} is {what}, whose samples are not known, so none can be added; give more seeds.",
+                ready=ready.name,
+                what=ready.what,
+            )
         )
     if plan.folds is not None:
         raise PlanError(
-            "this study has folds, which say what samples judge, so samples cannot be added; give more seeds."
+            say("this study has folds, which say what samples judge, so samples cannot be added; give more seeds.")
         )
     return plan.extended(more, epochs, swapped(samples, ready, plan.swaps))

@@ -69,7 +69,13 @@ def limit_of(minutes: Any, until: Any) -> Limit | None:
         PlanError: both are given, or one is not a time to come.
     """
     if minutes is not None and until is not None:
-        raise PlanError(f"both minutes={minutes!r} and until={until!r} are given; give one of them.")
+        raise PlanError(
+            say(
+                "both minutes={minutes} and until={until} are given; give one of them.",
+                minutes=repr(minutes),
+                until=repr(until),
+            )
+        )
     if minutes is not None:
         allowed = Range(0, 10**7, above=True)
         return Limit(float(allowed.check("minutes", minutes, PlanError)), None, time.monotonic() + 60 * minutes)
@@ -105,7 +111,9 @@ def _moment(until: Any, now: datetime) -> datetime:
     if moment.tzinfo is not None:
         moment = moment.astimezone().replace(tzinfo=None)
     if moment <= now:
-        raise PlanError(f"until is {until}, and it is {now:%Y-%m-%dT%H:%M} now; give a time to come.")
+        raise PlanError(
+            say("until is {until}, and it is {now:%Y-%m-%dT%H:%M} now; give a time to come.", until=until, now=now)
+        )
     return moment
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import PlanError
 from ..formulas.registry import word
+from ..language import say
 from ..plan.factors import shown
 from ..plan.plan import Plan, plan
 from ..problem.command import PLACES, Command
@@ -38,8 +39,12 @@ def loop_plan(given: Mapping[str, Any], loop: Loop) -> Plan:
             raise PlanError(f"{name} is given, and {loop.name} is {loop.what}: {reason}.")
     if given["batched"] not in ("auto", "alone", False):
         raise PlanError(
-            f"batched is {given['batched']!r}, and runs of {loop.name}, {loop.what}, are trained one "
-            "by one; leave it out."
+            say(
+                "batched is {given}, and runs of {loop}, {what}, are trained one by one; leave it out.",
+                given=repr(given["batched"]),
+                loop=loop.name,
+                what=loop.what,
+            )
         )
     names = [name for name in inspect.signature(plan).parameters if name in given]
     planned = plan(schedule_names=given["schedules"], own=True, **{name: given[name] for name in names})
@@ -52,10 +57,15 @@ def _of_command(given: Mapping[str, Any], made: Command) -> dict[str, Any]:
     """The arguments, of which those that a command is not told have one level: its optimizers are words."""
     names = given["optimizers"]
     if names is None and "optimizer" in made.places:
-        raise PlanError("the command is told {optimizer}; give the words for it as optimizers.")
+        raise PlanError(say("the command is told {optimizer}; give the words for it as optimizers."))
     names = [made.name] if names is None else [names] if isinstance(names, str) else names
     if odd := [name for name in names if not isinstance(name, str)]:
-        raise PlanError(f"a command is told words, and {odd[0]!r} is none; give optimizers as the command names them.")
+        raise PlanError(
+            say(
+                "a command is told words, and {odd} is none; give optimizers as the command names them.",
+                odd=repr(odd[0]),
+            )
+        )
     values = {**given, "optimizers": [word(name) for name in names]}
     if "schedule" not in made.places and tuple(given["schedules"]) == ("constant", "cosine"):  # nobody asked for them
         values["schedules"] = ["constant"]
@@ -71,8 +81,13 @@ def _check_places(planned: Plan, made: Command) -> None:
         if factor.varied and factor.name not in made.places:
             levels = ", ".join(map(shown, factor.levels[:3])) + ", …" * (len(factor.levels) > 3)
             raise PlanError(
-                f"the command does not say {{{factor.name}}}, so {factor.kind.many} {levels} would be trained alike; "
-                "write it where the command takes it, or give one."
+                say(
+                    "the command does not say {{{factor}}}, so {many} {levels} would be trained alike; write it "
+                    "where the command takes it, or give one.",
+                    factor=factor.name,
+                    many=factor.kind.many,
+                    levels=levels,
+                )
             )
     known = [*PLACES, *(f.name for f in planned.hyperparameters)]
     if odd := [name for name in sorted(made.places) if name not in known]:

@@ -21,6 +21,7 @@ from ..engine.messages import Failed, Job, Passed, StopFlag, TooLarge
 from ..engine.programs import Programs, Way
 from ..engine.threads import Threads
 from ..errors import PlanError, TrainingError, short
+from ..language import say
 from ..numbers import COUNT
 from ..plan.factors import BATCH_SIZE, LOSS, OPTIMIZER, RATE, REGULARIZER, SCHEDULE, Setting, factor, hyperparameter
 from ..plan.plan import Plan, plan
@@ -110,16 +111,18 @@ class Population:
 def _planned(given: list[dict[str, Any]], of: Population) -> tuple[Plan, list[Setting]]:
     """A plan of which these settings are points, and the settings."""
     if not given:
-        raise PlanError("settings is empty; give at least one, such as {'optimizer': 'adam', 'lr': 0.01}.")
+        raise PlanError(say("settings is empty; give at least one, such as {'optimizer': 'adam', 'lr': 0.01}."))
     known = {"schedule": "constant", "batch_size": of.batch_size}
     if any("regularizer" in one for one in given):
         known["regularizer"] = "none"
     for one in given:
         if missing := [name for name in ("optimizer", "lr") if name not in one]:
-            raise PlanError(f"the setting {short(repr(one))} has no {missing[0]}; give it one.")
+            raise PlanError(
+                say("the setting {one} has no {missing}; give it one.", one=short(repr(one)), missing=missing[0])
+            )
         one |= {name: value for name, value in known.items() if name not in one}
         if ("loss" in one) != ("loss" in given[0]):
-            raise PlanError("some settings name a loss and others do not; name one in each, or in none.")
+            raise PlanError(say("some settings name a loss and others do not; name one in each, or in none."))
     levels = [_levels(one) for one in given]
     tuned = list(dict.fromkeys(name for one in levels for name in one if name not in _FIXED))
 
@@ -195,7 +198,9 @@ def _trained(programs: Programs, settings: Sequence[Setting], alone: bool) -> di
             elif isinstance(event, TooLarge):
                 half = len(block.settings) // 2
                 if not half:
-                    raise TrainingError(f"a single run on {programs.problem.name} does not fit into memory.")
+                    raise TrainingError(
+                        say("a single run on {name} does not fit into memory.", name=programs.problem.name)
+                    )
                 programs.limit(block.settings[0], half)
                 waiting.extend((block.seed, list(some)) for some in (block.settings[:half], block.settings[half:]))
             elif isinstance(event, Failed):

@@ -20,6 +20,7 @@ from ..errors import PlanError, StoreError
 from ..files import check_place
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
+from ..language import say
 from ..losses import get as loss_of
 from ..losses.base import unsampled
 from ..plan.criterion import LAST
@@ -211,7 +212,7 @@ class Study(Results):
 
         followers = None if callbacks is None else callbacks_of(callbacks)
         if not self.finished:
-            raise PlanError(f"{self.path} is unfinished; `thalweg resume {self.path}` first, then extend it.")
+            raise PlanError(say("{path} is unfinished; `thalweg resume {path}` first, then extend it.", path=self.path))
         planned, ready = self.to_go_on(problem)
         planned = extended(planned, ready, seeds, samples, epochs)
         with joined(cluster) as workers:
@@ -464,8 +465,10 @@ def begin(
 def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
     if batch_sizes is not None:
         raise PlanError(
-            "the train data are a DataLoader, which makes its own batches, so batch_sizes cannot be varied; "
-            "give the data as tensors, arrays or a Dataset, or leave batch_sizes out."
+            say(
+                "the train data are a DataLoader, which makes its own batches, so batch_sizes cannot be "
+                "varied; give the data as tensors, arrays or a Dataset, or leave batch_sizes out."
+            )
         )
     return planned.with_factor(factor(STORED_BATCH_SIZE, [0]))
 
@@ -473,7 +476,7 @@ def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
 def _check_further(planned: Plan, ready: Prepared) -> None:
     """Refuse a metric, losses, regularizers and batch sizes that do not fit the problem."""
     if planned["model"].varied and planned.groups is not None:
-        raise PlanError("groups name parameters of one model, and models are several; leave one of them out.")
+        raise PlanError(say("groups name parameters of one model, and models are several; leave one of them out."))
     if planned.criterion.metric not in (names := ["loss", *ready.metrics]):
         raise PlanError(unknown("metric", planned.criterion.metric, names, ready.name))
     for one in ready.models.values() or [ready]:
@@ -485,7 +488,12 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
     for size in planned.batch_sizes:
         if size != FULL and int(size) >= samples:
             raise PlanError(
-                f"batch size {size} is all {samples:,} training samples or more; give {FULL!r} for all of them."
+                say(
+                    "batch size {size} is all {samples:,} training samples or more; give {full} for all of them.",
+                    size=size,
+                    samples=samples,
+                    full=repr(FULL),
+                )
             )
 
 
@@ -599,7 +607,7 @@ def _carry_on(
             execute(store, planned, ready, display, new, audience.passed, cluster)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"stopped; what is done is safe: carry on with `thalweg resume {study.path}`."
+                say("stopped; what is done is safe: carry on with `thalweg resume {path}`.", path=study.path)
             ) from None
         finally:
             display.stop()
@@ -695,6 +703,10 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit |
         changed.insert(0, "problem")
     if changed:
         raise StoreError(
-            f"{path} already holds another study (with other {' and '.join(changed)}); "
-            "it is left as it was: name another file with --store."
+            say(
+                "{path} already holds another study (with other {names}); it is left as it was: name "
+                "another file with --store.",
+                path=path,
+                names=" and ".join(changed),
+            )
         )
