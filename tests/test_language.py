@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
@@ -216,3 +217,18 @@ def test_a_point_and_bounds_are_refused_in_korean() -> None:
             thalweg.gradient("x*y", at=1)
         with pytest.raises(UsageError, match="하강에는 시작점이 있어야 합니다"):
             thalweg.minimum("x^2", method="descent")
+
+
+def test_problems_regularizers_and_optimizers_are_refused_in_korean() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    with speaking("ko"):
+        with pytest.raises(UsageError, match=r"^문제가 int입니다\. tw\.Problem, 훈련 루프"):
+            thalweg.prepare(5)  # pyright: ignore
+        with pytest.raises(UsageError, match="^규제는 이름이거나 tw.regularizers 가운데 하나입니다. 5는 아닙니다"):
+            thalweg.regularizers.get(5)  # pyright: ignore
+        with pytest.raises(UsageError, match="^max_norm 값 -1은 쓸 수 없습니다. 0보다 커야 하며"):
+            thalweg.optim.Adam([weight], max_norm=-1)
+        with pytest.raises(
+            UsageError, match="^SophiaG는 모델의 출력에서 뽑은 목표값에 대한 그레이디언트로 곡률을 추정합니다"
+        ):
+            thalweg.optim.SophiaG([weight]).step()

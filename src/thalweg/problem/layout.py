@@ -10,10 +10,10 @@ from torch import nn
 
 from .. import losses
 from ..errors import ProblemError
-from ..language import say
+from ..language import mark, say
 from ..samples import Samples, Weighted, known
 
-FORMS = (
+FORMS = mark(
     "a pair (inputs, targets) of tensors, arrays or trees of them, a triple with weights of samples, a dict with "
     "labels, a torch Dataset or a DataLoader"
 )

@@ -22,12 +22,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from .. import losses
 from ..errors import ProblemError, first_line
-from ..language import say
+from ..language import mark, say
 from ..losses.registry import Custom
 from ..population.memory import free_memory, shown
 from .declaration import Problem
 
-FORMS = "a frame or a file with target='column', or (frame, series)"
+FORMS = mark("a frame or a file with target='column', or (frame, series)")
 CLASSES = ("cross_entropy", "nll")  # losses whose targets are classes and nothing else
 MANY = 20  # classes or more are words of another kind if half of the rows have their own
 NAMED = 8  # columns or labels in a sentence

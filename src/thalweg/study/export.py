@@ -23,13 +23,13 @@ from ..callbacks.names import TOOLS
 from ..callbacks.tensorboard import EventFile, folder_name
 from ..errors import PlanError, StoreError, WorkError
 from ..files import draft, put_new
-from ..language import say
+from ..language import mark, say
 from ..results import Results
 from ..version import __version__
 
 SCHEMA = 1  # of the tables, as docs/store.md says it
 MOST_RUNS = 10_000  # folders that TensorBoard still opens
-FORMS = "name a .parquet or .csv file, or for TensorBoard a folder without a dot in its name"
+FORMS = mark("name a .parquet or .csv file, or for TensorBoard a folder without a dot in its name")
 
 
 def export(study: Results, path: str | os.PathLike[str]) -> list[Path]:
