@@ -224,11 +224,9 @@ def test_problems_regularizers_and_optimizers_are_refused_in_korean() -> None:
     with speaking("ko"):
         with pytest.raises(UsageError, match=r"^문제가 int입니다\. tw\.Problem, 훈련 루프"):
             thalweg.prepare(5)  # pyright: ignore
-        with pytest.raises(UsageError, match="^규제는 이름이거나 tw.regularizers 가운데 하나입니다. 5는 아닙니다"):
+        with pytest.raises(UsageError, match=r"^규제는 이름이거나 tw\.regularizers 가운데 하나입니다\. 5는 아닙니다"):
             thalweg.regularizers.get(5)  # pyright: ignore
-        with pytest.raises(UsageError, match="^max_norm 값 -1은 쓸 수 없습니다. 0보다 커야 하며"):
+        with pytest.raises(UsageError, match=r"^max_norm 값 -1은 쓸 수 없습니다\. 0보다 커야 하며"):
             thalweg.optim.Adam([weight], max_norm=-1)
-        with pytest.raises(
-            UsageError, match="^SophiaG는 모델의 출력에서 뽑은 목표값에 대한 그레이디언트로 곡률을 추정합니다"
-        ):
+        with pytest.raises(UsageError, match=r"^SophiaG는 모델의 출력에서 뽑은 목표값에 대한"):
             thalweg.optim.SophiaG([weight]).step()

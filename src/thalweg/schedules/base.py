@@ -131,7 +131,7 @@ class Schedule(Declared, ABC):
         """
         t = np.asarray(step, dtype=np.float64)
         if (t < 0).any():
-            raise PlanError(say("step {smallest:g} is not allowed: steps are counted from 0.", smallest=t.min()))
+            raise PlanError(say("step {step} is not allowed: steps are counted from 0.", step=f"{t.min():g}"))
         T = _Missing(self) if total is None else checked_total(total)
         if total is not None:
             self.check(total)

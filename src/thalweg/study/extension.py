@@ -34,8 +34,8 @@ def extended(plan: Plan, ready: Prepared | Loop, seeds: Any, samples: Any, epoch
         if COUNT.check("epochs", epochs, PlanError) <= present:
             raise PlanError(
                 say(
-                    "epochs={epochs:,}, and the runs have {present:,} already; give more.",
-                    epochs=epochs,
+                    "epochs={epochs}, and the runs have {present:,} already; give more.",
+                    epochs=f"{epochs:,}",
                     present=present,
                 )
             )
