@@ -26,11 +26,7 @@ from thalweg.verdict import sanity
 
 from .cli.asked import refused, run
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")]
 
 DRAW = torch.Generator().manual_seed(0)
 N = 120
