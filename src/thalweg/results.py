@@ -240,6 +240,12 @@ class Results:
         return self._meta("limit", {})
 
     @property
+    def ways(self) -> dict[str, Any]:
+        """How members are trained: what was asked for, and for each program what was measured to be best."""
+        batching = self._meta("batching", {})
+        return {"asked": "auto"} | {name: batching[name] for name in ("asked", "ways", "reasons") if name in batching}
+
+    @property
     def batching(self) -> list[str]:
         """What was left out for want of time; how members were trained where that is not compiled, and why; what else
         slowed them down; which callbacks failed."""

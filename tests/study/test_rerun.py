@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import thalweg as tw
 from thalweg.cli.main import app
-from thalweg.engine import block_run
+from thalweg.engine import batching, block_run, execute
 from thalweg.errors import PlanError, StoreError
 from thalweg.store.file import Store
 from thalweg.study.rerun import compared
@@ -119,6 +119,22 @@ def test_other_versions_and_machines_are_named(tiny: Study, copied: Path) -> Non
     (difference,) = compared(tiny, changed).differences
     assert difference == f"torch {torch.__version__} → 0.{torch.__version__}"
     assert f"What is not as it was: {difference}." in str(compared(tiny, changed))
+
+
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("batched", ["stacked", "alone"])
+def test_trained_in_the_ways_of_the_store(
+    shown: bool, batched: str, own: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which way is fastest is measured when a study begins: measured again it could come out another one."""
+    asked = ASKED | {"batched": batched, "confirmation": 0, "seeds": 1}
+    compare(f"{own[0]}:mine", ["adam"], [0.01], **asked, store=tmp_path / "a.db")
+    for module in (execute, batching):
+        monkeypatch.setattr(module, "decide", lambda *_: pytest.fail("measured again"))
+    again = tw.rerun(tmp_path / "a.db", progress=shown)
+    assert again.same_curves
+    assert {name for name, *_ in again.study.ways["ways"]} == {batched}
+    assert again.study.ways == Study.open(tmp_path / "a.db").ways
 
 
 def test_another_problem_is_refused(own: tuple[Path, Path], tmp_path: Path) -> None:

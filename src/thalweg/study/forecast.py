@@ -42,9 +42,10 @@ def forecast(problem: Problem | Loop | str | Callable[[Run], Any], **options: An
     given = inspect.signature(compare).bind(problem, **options)
     given.apply_defaults()
     limit = limit_of(given.arguments["minutes"], given.arguments["until"])
+    batching = {"asked": given.arguments["batched"]}
     _, planned, ready = asked(given.arguments)
     with joined(given.arguments["cluster"]) as workers:
-        new = opened(planned, ready, given.arguments["batched"], Progress(), lambda would: True, limit, workers)
+        new = opened(planned, ready, batching, Progress(), lambda would: True, limit, workers)
     first = []
     if isinstance(ready, Loop) and isinstance(ready.train, Command):
         first = [f"The first: {shlex.join(command_line(ready.train, planned, planned.settings[0]))}"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..engine.progress import Progress
 from ..errors import WorkError
@@ -26,7 +26,7 @@ SHORTER = "a time (minutes=30, --minutes 30) plans a study that fits; --dry-run 
 def opened(
     planned: Plan,
     ready: Prepared | Loop,
-    batched: bool | str,
+    batching: Mapping[str, Any],
     display: Progress,
     ask: Ask | None = None,
     limit: Limit | None = None,
@@ -38,7 +38,7 @@ def opened(
         PlanError: there is too little time.
         WorkError: the answer was no, or the cluster lacks the device.
     """
-    from ..engine.batching import decide  # what only training needs is imported when it begins
+    from ..engine.batching import decide, ways_of  # what only training needs is imported when it begins
     from ..engine.forecast import duration
     from ..engine.foresee import foresee
     from ..engine.loops import Loops
@@ -51,7 +51,7 @@ def opened(
         members, data = Loops(planned, ready), None
     else:
         members, data = Programs(planned, ready), ready.facts.get("data")
-        members.train_as(decide(members, batched))
+        members.train_as(ways_of(batching) or decide(members, batching["asked"]))
     if cluster is not None:
         members.workers = cluster.on(planned.device)
     would, words = foresee(members), list[str]()

@@ -1,9 +1,10 @@
 """A study run again, from what its store holds, and compared with itself.
 
 The store names the problem and keeps its text, but a store is data: what is run is the file or function that is
-found under that name today, and only if data, model and loss still have the stored fingerprint. On the same
-machine with the same versions every number comes out the same, bit for bit; where one does not, what differs
-between the two is named beside it.
+found under that name today, and only if data, model and loss still have the stored fingerprint. Members are trained
+in the ways that the store has, not in those that would be measured to be fastest now. On the same machine with the
+same versions every number comes out the same, bit for bit; where one does not, what differs between the two is named
+beside it.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ def rerun(
     plan, ready = study.to_go_on(problem, f"rerun it from Python: tw.rerun({str(study.path)!r}, problem=…).")
     followers = None if callbacks is None else callbacks_of(callbacks)
     with joined(cluster) as workers:
-        return compared(study, begin(path, plan, ready, progress, callbacks=followers, cluster=workers))
+        new = begin(path, plan, ready, progress, study.ways, callbacks=followers, cluster=workers)
+    return compared(study, new)
 
 
 def _beside(path: Path) -> Path:

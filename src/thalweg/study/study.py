@@ -393,7 +393,7 @@ def compare(
     declared, planned, ready = asked(locals())
     path = Path(store) if store is not None else _free_path(_facts(ready), planned, limit)
     with joined(cluster) as workers:
-        return begin(path, planned, ready, progress, batched, declared, ask, followers, limit, workers)
+        return begin(path, planned, ready, progress, {"asked": batched}, declared, ask, followers, limit, workers)
 
 
 def asked(given: Mapping[str, Any]) -> tuple[Problem | Loop, Plan, Prepared | Loop]:
@@ -428,14 +428,17 @@ def begin(
     planned: Plan,
     ready: Prepared | Loop,
     progress: bool | None,
-    batched: bool | str = "auto",
+    batching: Mapping[str, Any],
     declared: Problem | Loop | str | None = None,
     ask: Ask | None = None,
     callbacks: Sequence[Callback] | None = None,
     limit: Limit | None = None,
     cluster: Cluster | None = None,
 ) -> Study:
-    """Run a plan in a new store, or in one that already holds this very study."""
+    """Run a plan in a new store, or in one that already holds this very study.
+
+    How members are trained is measured as the study begins, unless `batching` has the ways.
+    """
     facts, planned = _facts(ready), planned.as_asked
     display, new = progress_for(progress), None
     objects = {f.kind.argument: f.objects for f in planned.factors if f.kind.named}
@@ -448,13 +451,12 @@ def begin(
         if kind != "none":
             raise StoreError(kind)
         check_place(path, StoreError)
-        batching: dict[str, Any] = {"asked": batched}
         made = {"problem": {**facts, **_seen(ready)}, "provenance": provenance(planned.device, planned.precision)}
-        meta: dict[str, Any] = {**made, "batching": batching}
+        meta: dict[str, Any] = {**made, "batching": {**batching}}
         if display.shown or ask is not None or limit is not None:
-            new = opened(planned, ready, batched, display, ask, limit, cluster)
+            new = opened(planned, ready, batching, display, ask, limit, cluster)
             if isinstance(ready, Prepared):
-                batching["ways"] = new.ways
+                meta["batching"]["ways"] = new.ways
             meta |= {} if limit is None else {"limit": limit.to_json(planned, new.words)}
             planned = new.programs.plan
         Store.create(path, {"plan": planned.to_json(), **meta}).close()
