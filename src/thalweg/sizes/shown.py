@@ -166,13 +166,12 @@ _LEGEND = mark(
 
 
 def _more(size: Size) -> str:
-    """Which rules keep further numbers for a whole tensor."""
-    keep = [(row.what, row.per_tensor) for row in size.bytes() if row.per_tensor]
+    """Which rules keep further numbers for a whole tensor, those with as many together."""
+    keep = sorted((row for row in size.bytes() if row.per_tensor), key=attrgetter("per_tensor"))
     words = [
-        say("{count} number{s} of 8 bytes for {what}", count=count, s="s" * (count > 1), what=what)
-        for what, count in keep
+        f"{count} ({', '.join(row.what for row in rows)})" for count, rows in groupby(keep, attrgetter("per_tensor"))
     ]
-    return say(", and {words}", words=say(" and ").join(words)) if words else ""
+    return say(", and further numbers of 8 bytes: {words}", words=", ".join(words)) if words else ""
 
 
 def amount(count: int, unit: str = "", whole: float = 1e6) -> str:
