@@ -64,6 +64,7 @@ def test_links_and_pictures_exist(path: Path) -> None:
         assert target.startswith("http") or (path.parent / target).exists(), target
 
 
+@pytest.mark.slow
 def test_commands_in_the_readme_exist_with_their_options() -> None:
     fences = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     plain = "".join(text for language, text in fences if not language)

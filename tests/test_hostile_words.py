@@ -100,6 +100,7 @@ def safe(page: str, kinds: set[str]) -> bool:
     return "onload" in page
 
 
+@pytest.mark.slow
 def test_no_word_of_a_store_becomes_an_element(varied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plotly.offline, "get_plotlyjs", lambda: "var Plotly;")
     kinds = {tag for tag, _ in Page(html.page(Study.open(varied))).elements}
@@ -113,6 +114,7 @@ def test_no_word_of_a_store_becomes_an_element(varied: Path, tmp_path: Path, mon
     assert {word for word in NAMES if f"{word}{MARK}" not in text} == set()
 
 
+@pytest.mark.slow
 def test_the_page_names_its_scripts_and_a_browser_runs_no_other(varied: Path) -> None:
     page = html.page(Study.open(varied))
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)

@@ -59,6 +59,7 @@ def test_every_message_has_its_translation(messages: ModuleType, name: str) -> N
         assert {one.id: one.string for one in read_mo(file) if one.id} == found, "run `make messages`"
 
 
+@pytest.mark.slow
 def test_every_message_has_its_values() -> None:
     wrong = []
     for path in ROOT.rglob("*.py"):
@@ -70,6 +71,7 @@ def test_every_message_has_its_values() -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_a_verdict_is_said_throughout(tiny: Study) -> None:
     shown = run("show", str(tiny.path), "--language", "ko")
     assert "가장 안전한 선택은" in shown or "가장 좋은 것은" in shown
@@ -79,6 +81,7 @@ def test_a_verdict_is_said_throughout(tiny: Study) -> None:
     assert keys.keys() == json.loads(run("show", str(tiny.path), "--json")).keys()
 
 
+@pytest.mark.slow
 def test_a_report_is_said_throughout(tiny: Study, tmp_path: Path) -> None:
     page = tmp_path / "ko.html"
     run("report", str(tiny.path), "-o", str(page), "--language", "ko")

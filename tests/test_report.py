@@ -252,6 +252,7 @@ def test_nothing_finished_is_a_report_too(seeds: int, tmp_path: Path):
     assert ids(seen) == ["provenance", "method"]
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_diverged_everywhere_is_shown(tmp_path: Path):
     valleys = {"adam": VALLEYS["adam"], "sgd": (1.0, 0.1, 1.0, 0.0)}
     seen = Page(html.page(made_study(tmp_path / "a.db", rates=5, valleys=valleys)))
@@ -297,6 +298,7 @@ def test_writing_replaces_an_older_report_and_leaves_nothing_else(small: Study, 
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_a_path_that_cannot_be_written_is_one_sentence(small: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(html, "page", lambda results: "<!doctype html>")
@@ -311,6 +313,7 @@ def test_a_path_that_cannot_be_written_is_one_sentence(small: Study, tmp_path: P
     assert html.write(small, tmp_path / "missing" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_every_factor_has_its_section(tmp_path: Path):
     study = tw.compare(
         "breast-cancer",

@@ -53,6 +53,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return factors
 
 
+@pytest.mark.slow
 def test_each_factor_is_judged_once(copied: Path, judged: list[str]) -> None:
     study = Study.open(copied)
     assert study.verdict is study.verdict_by("optimizer")

@@ -33,6 +33,7 @@ def test_the_course_s_case() -> None:
     assert r"&= \left(x - 2\right)^{2} + 2" in found.latex()
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(-4, 4), min_size=9, max_size=9), st.lists(st.integers(-9, 9), min_size=4, max_size=4))
 def test_squares_are_completed_in_several_variables(entries: list[int], linear: list[int]) -> None:
@@ -132,6 +133,7 @@ def test_x_sin_x_in_its_bounds() -> None:
     assert "go down to −5.44" in wide.verdict
 
 
+@pytest.mark.slow
 def test_what_is_not_proven_is_not_claimed() -> None:
     exp = tw.minimum("exp(x)")
     assert exp.best is None
@@ -174,6 +176,7 @@ def test_closed_forms_stand_beside_decimals() -> None:
     assert found.value == pytest.approx(-2.25)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(-5, 5), min_size=3, max_size=7))
 def test_polynomials_have_all_their_stationary_points(coefficients: list[int]) -> None:

@@ -121,6 +121,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Heard, Books]
     return compare(**DIVERGES, store=store, callbacks=[heard, books]), heard, books
 
 
+@pytest.mark.slow
 def test_every_pass_of_every_run_is_told_once(told: tuple[Study, Heard, Books]) -> None:
     study, heard, _ = told
     assert heard.calls[0] == "begin"
@@ -181,6 +182,7 @@ def test_points_that_are_not_finite_are_left_out(told: tuple[Study, Heard, Books
     assert all(math.isfinite(value) for page in books.runs.values() for _, _, value in page.points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event", ["begin", "passed", "end"])
 def test_one_that_raises_is_said_once_and_changes_nothing(
     event: str, told: tuple[Study, Heard, Books], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -200,6 +202,7 @@ def test_one_that_raises_is_said_once_and_changes_nothing(
     pd.testing.assert_frame_equal(study.curves(), told[0].curves())
 
 
+@pytest.mark.slow
 def test_ctrl_c_inside_a_callback_stops_the_study(tmp_path: Path) -> None:
     class Stops(Callback):
         def passed(self, job: Job, event: Passed) -> None:
@@ -210,6 +213,7 @@ def test_ctrl_c_inside_a_callback_stops_the_study(tmp_path: Path) -> None:
     assert resume(tmp_path / "a.db", progress=False).finished
 
 
+@pytest.mark.slow
 def test_a_resumed_study_goes_on_with_the_same_books(tmp_path: Path) -> None:
     asked = {name: value for name, value in TINY.items() if name != "problem"}
     books = Books()
@@ -302,6 +306,7 @@ def test_a_missing_package_is_named(kind: str, package: str, monkeypatch: pytest
         names.TOOLS[package]("x")
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["compare", "breast-cancer", "--optimizers=sgd", "--rates=0.1", "--seeds=1", "--epochs=1", "-q"]
@@ -315,6 +320,7 @@ def test_the_command_line_takes_several(tmp_path: Path, monkeypatch: pytest.Monk
     assert "is not a place to log to" in refused.output
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes = Notes()
     monkeypatch.setattr("thalweg.study.study.progress_for", lambda wanted: notes)

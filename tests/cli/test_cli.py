@@ -225,6 +225,7 @@ def test_stopped_before_there_is_a_store(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "thalweg: stopped.\n")
 
 
+@pytest.mark.slow
 @pytest.mark.everyday(of=6)
 @pytest.mark.parametrize(
     "words",
@@ -266,11 +267,13 @@ def test_compare_then_the_others(tmp_path: Path) -> None:
     compile(code.stdout, "recipe", "exec")
 
 
+@pytest.mark.slow
 def test_quiet(tmp_path: Path) -> None:
     done = call("compare", "breast-cancer", *SHORT, "-q", "--store", "a.db")
     assert (done.exit_code, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_what_the_search_says_is_said_in_a_sentence_each(copied: Path) -> None:
     shown = " ".join(call("show", copied).stdout.split())
     for words in ("What matters: The ", "Fewer settings: ", "Ahead after each epoch: "):
@@ -279,6 +282,7 @@ def test_what_the_search_says_is_said_in_a_sentence_each(copied: Path) -> None:
     assert "What matters" not in call("show", copied, "--by", "schedule").stdout
 
 
+@pytest.mark.slow
 def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -320,12 +324,14 @@ def test_problems() -> None:
     assert list(json.loads(call("problems", "--json").stdout)) == list(PROBLEMS)
 
 
+@pytest.mark.slow
 def test_report(copied: Path) -> None:
     done = call("report", copied, "-o", "page.html")
     assert (done.exit_code, done.stdout) == (0, "report: page.html\n")
     assert Path("page.html").read_text().lstrip().lower().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_a_study_ends_with_the_place_of_its_report_and_of_its_store(copied: Path) -> None:
     done = call("resume", copied, "-q", "--report", "page.html")
     assert done.exit_code == 0
@@ -341,6 +347,7 @@ def test_an_unfinished_study_says_how_it_goes_on(tmp_path: Path, capsys: pytest.
     assert said.endswith(f"unfinished: carry on with `thalweg resume {tmp_path / 'new.db'}`\n")
 
 
+@pytest.mark.slow
 def test_points_are_drawn(tmp_path: Path) -> None:
     size = ("--schedules", "cosine", "--seeds", 1, "--epochs", 1, "--confirmation", 1)
     numbers = ("--rates", "0.01,1", "--hyperparameters", "beta2=0.9,0.999", "--search", "sobol")
@@ -353,6 +360,7 @@ def test_points_are_drawn(tmp_path: Path) -> None:
     assert "give search='sobol'" in " ".join(refused.output.split())
 
 
+@pytest.mark.slow
 def test_everything_that_varies(tmp_path: Path) -> None:
     done = call(
         "compare",
@@ -520,6 +528,7 @@ def test_a_wider_terminal_shows_more() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_every_column_and_word_of_the_verdict_is_explained_in_a_line(tiny: Study, copied: Path) -> None:
     """Below the table, on a page and in a terminal; only what names the setting stands for itself."""
     for verdict in (WIDE, tiny.verdict, tiny.verdict_by("schedule")):
@@ -559,6 +568,7 @@ def test_numbers_keep_their_digits() -> None:
 SMALL = ["--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--seeds", "2", "--epochs", "2", "--confirmation", "2"]
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_trained_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = call("compare", "breast-cancer", *SMALL, "--dry-run", "--report", tmp_path / "a.html")
     assert done.exit_code == 0, done.output

@@ -22,6 +22,7 @@ def test_rules_in_the_terminal() -> None:
     assert run("derivative", "x*y^2", "--wrt", "y", "--order", "2").startswith("∂²/∂y² x·y² = 2x\n")
 
 
+@pytest.mark.slow
 def test_limit_in_the_terminal_and_in_a_file(tmp_path: Path) -> None:
     shown = run("derivative", "x^2", "--limit", "--at", "3")
     assert "(f(x + h) − f(x))/h = h + 2x\n→ 2x as h → 0\n" in shown

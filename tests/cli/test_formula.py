@@ -38,6 +38,7 @@ def test_options_change_the_equations() -> None:
     assert "∇f(" in run("nesterov(lookahead=True)")
 
 
+@pytest.mark.slow
 def test_latex_and_json() -> None:
     assert run("adam", "--latex").startswith("\\begin{aligned}")
     facts = json.loads(run("adam", "--json"))
@@ -51,6 +52,7 @@ def test_mistakes_are_one_sentence() -> None:
     assert "exclude each other" in run("--latex", "--json", status=2)
 
 
+@pytest.mark.slow
 def test_the_catalogue_needs_no_torch() -> None:
     code = "import sys; from thalweg.cli.main import app; app(['formula', 'adam'], standalone_mode=False)"
     code += "; sys.exit('torch' in sys.modules)"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from thalweg.cli.main import app
@@ -16,6 +17,7 @@ def run(*words: object) -> Any:
     return CliRunner(env={"COLUMNS": "80"}).invoke(app, ["landscape", *map(str, words)])
 
 
+@pytest.mark.slow
 def test_a_study_drawn(tiny: Study, tmp_path: Path) -> None:
     file = tmp_path / "line.png"
     done = run(tiny.path, "--optimizer", "adam", "--to", "sgd", "--points", 5, "-o", file)

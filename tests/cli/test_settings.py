@@ -33,6 +33,7 @@ def plan(*words: str) -> dict[str, Any]:
     return json.loads(done.stdout)["plan"]
 
 
+@pytest.mark.slow
 def test_every_option_is_written_and_runs_again() -> None:
     asked = plan(
         "breast-cancer", *FEW, "--hyperparameters", "weight_decay=0,1e-4", "--hyperparameters", "eps=1e-8,1e-6"
@@ -48,6 +49,7 @@ def test_every_option_is_written_and_runs_again() -> None:
     assert sorted(p.name for p in Path("runs").glob("*.db")) == ["breast-cancer.db"]  # the very same study
 
 
+@pytest.mark.slow
 def test_what_is_edited_and_what_is_on_the_command_line() -> None:
     before = plan("breast-cancer", *FEW)
     path = Path("mine.toml")

@@ -34,6 +34,7 @@ def test_it_has_the_options_of_compare() -> None:
         assert name in shown
 
 
+@pytest.mark.slow
 def test_problems_are_compared_with_these_options(tmp_path: Path) -> None:
     words = "--optimizers sgd,adam --rates 0.01,0.1 --schedules constant --seeds 1 --epochs 2 --confirmation 2 --quiet"
     words += " --hyperparameters weight_decay=0,1e-4 --json --store"
@@ -45,6 +46,7 @@ def test_problems_are_compared_with_these_options(tmp_path: Path) -> None:
     assert "weight_decay" in dict(result["setting"]["further"])
 
 
+@pytest.mark.slow
 def test_the_verdict_is_words_tables_and_notes(stores: str, tmp_path: Path) -> None:
     done = call("suite", stores, "--report", tmp_path / "suite.html")
     assert done.exit_code == 0, done.output

@@ -61,6 +61,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.share(of=2)
 @pytest.mark.parametrize("name", mostly_slow(COMMANDS, "show"))
 def test_lines_are_at_most_80_columns_wide(name: str, store: Path) -> None:

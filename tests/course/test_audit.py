@@ -219,6 +219,7 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return tw.compare(**few, batch_sizes=[1, 32, "full"], store=tmp_path_factory.mktemp("sizes") / "sizes.db")
 
 
+@pytest.mark.slow
 def test_1_2_single_samples_batches_and_all_data(sizes: Study) -> None:
     steps = sizes.table().groupby("batch_size")["step"].max()
     assert {str(size): int(count) for size, count in steps.items()} == {"1": 728, "32": 24, "full": 2}
@@ -289,6 +290,7 @@ def test_2_2_rates_that_fall(schedule: str, factor: Callable[[np.ndarray], np.nd
     np.testing.assert_allclose(tw.schedules.get(schedule).factor(t, 40), factor(t), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_2_6_a_fixed_rate_oscillates() -> None:
     path = tw.descend("quadratic", start=[0.0, 0.0], lr=0.1, noise=1.0, steps=4000).points[500:]
     curvature = np.array([1.0, 10.0])
@@ -349,6 +351,7 @@ def test_5_8_a_coin_and_two_fits() -> None:
     assert "0.511 nats" in names
 
 
+@pytest.mark.slow
 def test_6_1_one_epoch_is_not_judged(folder: Path) -> None:
     few = TINY | {"optimizers": ["adam"], "rates": [0.01], "seeds": 1, "epochs": 1, "confirmation": 0}
     tw.compare(**few, schedules=["constant"], store=folder / "one.db")
@@ -359,6 +362,7 @@ def test_6_1_one_epoch_is_not_judged(folder: Path) -> None:
     assert "no other optimizer was compared" in said
 
 
+@pytest.mark.slow
 def test_6_2_folds_and_the_test_part_once(folder: Path) -> None:
     few = TINY | {"optimizers": ["adam"], "schedules": ["constant"], "rates": [0.001, 0.01], "grow": 0, "refine": 0}
     study = tw.compare(**few | {"confirmation": 3}, folds=5, store=folder / "folds.db")
@@ -444,6 +448,7 @@ def test_8_3_and_b13_a_picture_of_several_channels() -> None:
     assert found.picture().data
 
 
+@pytest.mark.slow
 def test_9_which_is_best(tiny: Study) -> None:
     said = " ".join(run("show", str(tiny.path)).split())
     assert "[95% interval]" in said

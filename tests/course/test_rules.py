@@ -203,6 +203,7 @@ def test_the_same_text_trains_networks_and_has_a_page(rule: str) -> None:
     assert r"\begin{aligned}" in tw.formulas.get(rule).latex()
 
 
+@pytest.mark.slow
 def test_all_of_them_in_one_study(tmp_path) -> None:
     rules = [
         rule for rule in dict.fromkeys(case[1] for case in CASES) if rule not in ("gradient_descent", "adagrad(eps=0)")

@@ -196,6 +196,7 @@ def test_bagging_draws_with_replacement_and_boosting_weighs_its_stages() -> None
     np.testing.assert_allclose(stages["weight"], due, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_sharpness_is_the_largest_eigenvalue_of_the_hessian() -> None:
     ready = tw.prepare("wave")
     torch.manual_seed(0)

@@ -101,6 +101,7 @@ def same(one: Study, other: Study, exact: bool) -> None:
 # What cannot be batched
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_batched_is_trained_and_said_to_be(single: Study, tmp_path: Path) -> None:
     (line,) = single.batching
     assert line.startswith("Members were trained one by one, because Branches cannot be batched (It looks like")
@@ -126,6 +127,7 @@ class Untraceable(nn.Module):
         return self.layer(x)
 
 
+@pytest.mark.slow
 def test_a_model_that_runs_untraced_is_said_to_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     problem = replace(load("breast-cancer"), model=Untraceable)
     study = compare(problem, **{**WANTED, "epochs": 1, "progress": True, "batched": True}, store=tmp_path / "slow.db")
@@ -285,6 +287,7 @@ def test_other_answers_are_refused() -> None:
         compare("digits", batched="maybe")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", mostly_slow(["slow", "wrong"], "wrong"))
 def test_a_program_that_is_slow_or_wrong_is_not_used(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -431,6 +434,7 @@ def test_one_run_that_does_not_fit_is_a_sentence(tmp_path: Path, monkeypatch: py
         compare("breast-cancer", **WANTED, batched="stacked", store=tmp_path / "none.db")
 
 
+@pytest.mark.slow
 def test_a_compiled_block_that_does_not_fit_becomes_two(
     roomy: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

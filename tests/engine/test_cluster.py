@@ -464,6 +464,7 @@ def test_what_is_sent_needs_none_of_the_files_that_it_came_from(tmp_path: Path) 
     assert b"Linear(in_features=4, out_features=1, bias=True) 0.5 ['sgd', 'mine']" in there.stdout, there.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_be_sent_is_refused(tmp_path: Path) -> None:
     lock = threading.Lock()
     problem = tw.Problem(lambda: (lock, network())[1], (X, Y), name="held")

@@ -51,6 +51,7 @@ def test_what_a_gpu_would_run_gives_what_compiled_members_give(
     assert [e.optimizer for e in there.verdict.entries] == [e.optimizer for e in usual.verdict.entries]
 
 
+@pytest.mark.slow
 def test_bf16_is_recorded_shown_and_near(compared: Callable[..., tw.Study], tmp_path: Path) -> None:
     full, half = compared("full"), compared("half", precision="bf16")
     assert half.plan.precision == "bf16"
@@ -146,6 +147,7 @@ def test_other_commands_compute_in_bf16(tmp_path: Path) -> None:
     assert tw.Run(device="cpu").device == torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_where_its_study_did(compared: Callable[..., tw.Study], tmp_path: Path) -> None:
     half = compared("half", precision="bf16", optimizers=["adam"])
     ran = half.recipe_run

@@ -41,6 +41,7 @@ def foreseen() -> Forecast:
     return forecast(**SPREAD)
 
 
+@pytest.mark.slow
 def test_a_forecast_has_the_runs_and_steps_of_the_study(foreseen: Forecast, tmp_path: Path) -> None:
     study = compare(**SPREAD, store=tmp_path / "a.db")
     with Store.open(study.path) as store:
@@ -89,6 +90,7 @@ def test_processes_are_foreseen_where_they_are_worth_starting(
     assert forecast(**TINY, batched=False).cores == at_once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("more", "at_once"), [(0, 2), (1, 1)])
 def test_what_processes_are_worth_counts_all_programs(
     more: int, at_once: int, cores: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
@@ -139,6 +141,7 @@ def test_the_disk_that_is_foreseen_is_about_that_of_the_store(tmp_path: Path) ->
     assert taken < forecast(**wide).disk < 2 * (taken + disk.LOG)
 
 
+@pytest.mark.slow
 def test_halving_keeps_checkpoints_of_all_that_waits() -> None:
     full, halved = (forecast(**{**TINY, "epochs": 8, "budget": budget}) for budget in ("full", "halving"))
     (program,) = full.programs
@@ -197,6 +200,7 @@ def test_the_memory_of_what_lasts_is_that_of_a_block(regularizer: str | None, co
     assert taken.total == sum(vars(taken).values())
 
 
+@pytest.mark.slow
 def test_blocks_that_do_not_fit_are_said_before_they_are_trained(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -117,6 +117,7 @@ def test_the_store_says_what_was_asked_and_what_was_grown(grown: Study, monkeypa
         compare(problem(), **GRID, grow=0, store=grown.path)
 
 
+@pytest.mark.slow
 def test_zero_leaves_the_grid_as_it_is(tmp_path: Path) -> None:
     study = compare(problem(), **{**GRID, "optimizers": ["sgd"]}, grow=0, store=tmp_path / "a.db")
     assert study.plan.rates == (1e-4, 1e-3, 1e-2)
@@ -125,6 +126,7 @@ def test_zero_leaves_the_grid_as_it_is(tmp_path: Path) -> None:
         compare(problem(), **GRID, grow=-1, store=tmp_path / "b.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", mostly_slow([26, 40], 40))
 def test_stopped_while_it_grows(step: int, grown: Study, tmp_path: Path) -> None:
     """The search of the rates that were asked for takes 24 steps of its blocks; the verdict on them stays."""

@@ -66,6 +66,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     )
 
 
+@pytest.mark.slow
 def test_the_same_winner_for_less_than_half_the_steps(both: tuple[Study, Study]) -> None:
     full, half = both
     assert steps(half) <= 0.45 * steps(full)
@@ -100,6 +101,7 @@ def test_what_is_stopped_says_so(both: tuple[Study, Study]) -> None:
     assert not Path(f"{half.path}.checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_report_and_picture_show_what_was_stopped(both: tuple[Study, Study], tmp_path: Path) -> None:
     full, half = both
     page = half.report(tmp_path / "half.html").read_text(encoding="utf-8")
@@ -207,6 +209,7 @@ def test_a_study_along_other_factors_keeps_them_all(tmp_path: Path) -> None:
     np.testing.assert_allclose(joined["value"], joined["value_full"], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_stopped_setting_is_never_chosen(whole: Study) -> None:
     table = whole.table()
     table.loc[table["status"] == "stopped", "validation_loss"] = 0.0
@@ -302,6 +305,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare("breast-cancer", **WANTED, store=tmp_path_factory.mktemp("whole") / "whole.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "when",
     mostly_slow(
@@ -371,6 +375,7 @@ def test_a_killed_process_goes_on_to_the_same_end(whole: Study, tmp_path: Path, 
     same(resume(path, progress=False), whole)
 
 
+@pytest.mark.slow
 def test_a_rung_whose_checkpoint_is_gone_is_trained_again(
     whole: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

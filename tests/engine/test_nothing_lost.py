@@ -153,6 +153,7 @@ def test_a_disk_that_is_full_at_a_checkpoint(
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_within_a_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite's own limit of pages, reached while curves are written."""
     right, asked = Store.__init__, {**TINY, "epochs": 12, "seeds": 1}
@@ -251,6 +252,7 @@ def test_a_store_that_one_may_only_read(tiny: Study, unfinished: Path) -> None:
         assert content(folder) == before
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused(unfinished: Path, tiny: Study) -> None:
     """Locks are between open files, so that this process can play both."""
     store = Store.open(unfinished, write=True)

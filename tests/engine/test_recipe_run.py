@@ -147,6 +147,7 @@ def test_validation_data_that_would_not_fit(tmp_path: Path, monkeypatch: pytest.
     assert "it judges all 91 validation samples at once, which would take up to 0 GiB" in str(ran(studied(tmp_path)))
 
 
+@pytest.mark.slow
 def test_where_every_run_diverged(tmp_path: Path) -> None:
     found = ran(studied(tmp_path, optimizers=["sgd"], rates=[1e30], epochs=1, confirmation=0))  # nor at defaults
     assert found.reason == "all its runs diverged."
@@ -203,6 +204,7 @@ def test_words_where_rounding_grew() -> None:
     )
 
 
+@pytest.mark.slow
 def test_it_is_kept_and_shown(tiny: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = ran(tiny)
     again = RecipeRun.from_json(json.loads(json.dumps(found.to_json())))
@@ -244,6 +246,7 @@ def test_what_is_more_than_rounding_after_one_pass_is_a_warning() -> None:
     assert not str(replace(usual, largest=0.02)).startswith("Warning")
 
 
+@pytest.mark.slow
 def test_a_rule_that_goes_by_eigenvectors_may_leave_the_way_of_its_recipe(tmp_path: Path) -> None:
     """Its warning says so, and that of another rule does not."""
     soap, adam = (

@@ -46,6 +46,7 @@ def losses(study: tw.Study) -> np.ndarray:
     return study.table().sort_values(["optimizer", "lr"])["validation_loss"].to_numpy()
 
 
+@pytest.mark.slow
 def test_more_members_fit_and_learn_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizing, "MEMORY", 200_000)
     plain, twice = (
@@ -65,6 +66,7 @@ def test_more_members_fit_and_learn_the_same(tmp_path: Path, monkeypatch: pytest
     assert tw.resume(twice.path, progress=False).batching == twice.batching
 
 
+@pytest.mark.slow
 def test_as_asked(tmp_path: Path) -> None:
     """With what is foreseen of it, and with the same results to the bit where the blocks are the same."""
     ways = ("stacked", "recomputed", "alone")

@@ -193,6 +193,7 @@ def verdicts(seed: int, refine: int, noise: float = 0.03) -> list[dict[str, tupl
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problems", mostly_slow([3, 40] if WHOLE else [3], 3))
 def test_where_the_rates_are_changes_little_with_it_and_much_without(problems: int) -> None:
     gaps, changed = {}, {}
@@ -302,6 +303,7 @@ def test_a_damaged_plan_is_refused(
         damaged.verdict  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", mostly_slow([26, 34, 42], 42))
 def test_stopped_while_it_is_refined(step: int, study: Study, tmp_path: Path) -> None:
     cut = stopped_at(step, problem(), tmp_path / "cut.db", **GRID)
@@ -311,6 +313,7 @@ def test_stopped_while_it_is_refined(step: int, study: Study, tmp_path: Path) ->
     same(resume(cut.path, problem(), progress=False), study)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{"budget": "halving", "epochs": 4}, {"folds": 3}], ids=["halving", "folds"])
 def test_with_halving_and_folds(more: dict[str, Any], tmp_path: Path) -> None:
     wanted = {**GRID, "rates": log_range(1e-3, 1, 7), "refine": 1, "schedules": ["constant"], **more}

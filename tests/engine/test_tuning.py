@@ -154,6 +154,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare(problem(), **ASKED, store=tmp_path_factory.mktemp("tuned") / "a.db")
 
 
+@pytest.mark.slow
 def test_a_study_trains_confirms_and_hands_over_what_was_chosen(study: Study) -> None:
     assert len(study.plan.refined) == 3
     search = study.table().query("stage == 'search'")
@@ -169,6 +170,7 @@ def test_a_study_trains_confirms_and_hands_over_what_was_chosen(study: Study) ->
     assert again.plan.told(again.verdict.best.setting) == study.plan.told(study.verdict.best.setting)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", mostly_slow([52, 58], 52))
 def test_a_study_stopped_in_it_goes_on_as_it_would_have(step: int, study: Study, tmp_path: Path) -> None:
     cut = stopped_at(step, problem(), tmp_path / "cut.db", **ASKED)

@@ -145,6 +145,7 @@ def test_momentum_calms_the_zigzag_and_comes_farther() -> None:
     assert along[1] < along[0] / 3
 
 
+@pytest.mark.slow
 def test_rates_of_a_race_hold() -> None:
     """No rule comes back out of the minimum, as adadelta did at a rate that looked best up to the last frame."""
     rates = drawn("race-in-a-ravine")["rates"]
@@ -172,6 +173,7 @@ def test_accumulated_gradients_overshoot_and_a_rate_for_each_coordinate_goes_alo
             assert along == pytest.approx(across, rel=0.05), name
 
 
+@pytest.mark.slow
 def test_a_rate_for_each_coordinate_leads_past_a_saddle() -> None:
     path = drawn("race-from-a-saddle")["path"]
     assert isinstance(path, paths.Path)
@@ -208,6 +210,7 @@ def test_the_smaller_the_batch_the_flatter_but_not_the_better() -> None:
         assert relative["16"][end] > relative["128"][end] > relative["full"][end]
 
 
+@pytest.mark.slow
 def test_only_the_ramp_is_no_factor() -> None:
     factors = drawn("schedules")["factors"]
     assert isinstance(factors, dict)
@@ -312,6 +315,7 @@ def test_bias_moves_the_shots_and_variance_scatters_them() -> None:
     )
 
 
+@pytest.mark.slow
 def test_bagging_averages_and_boosting_adds() -> None:
     scope = drawn("bagging-and-boosting")
     truth = torch.tensor(scope["truth"]["truth"])  # pyright: ignore

@@ -156,6 +156,7 @@ def test_a_rate_of_ones_own_and_a_surface_without_minima() -> None:
     assert tw.basins("saddle", "sgd", resolution=10).rate == tw.formulas.get("sgd").hyperparameters["lr"]
 
 
+@pytest.mark.slow
 def test_a_python_function_has_basins() -> None:
     def himmelblau(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2

@@ -73,6 +73,7 @@ def test_level_lines_show_every_path_in_its_rule_s_look(race: Path) -> None:
         assert f"{name}, step 40" in trace.hovertext[-1]
 
 
+@pytest.mark.slow
 def test_the_note_says_rates_steps_start_schedule_and_noise(race: Path) -> None:
     def note(path: Path, **more: str) -> str:
         return path.picture(**more).layout.title.subtitle.text

@@ -185,6 +185,7 @@ def test_what_does_not_fit_the_problem_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_data_loader_has_its_own_batches(tmp_path: Path) -> None:
     loader = DataLoader(TensorDataset(INPUTS, CLASSES), batch_size=8)
     loaded = problem(train=loader, validation=(INPUTS, CLASSES))
@@ -274,6 +275,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Study:
     )
 
 
+@pytest.mark.slow
 def test_each_factor_is_a_column_with_plain_values(mixed: Study) -> None:
     table = mixed.table()
     assert list(table.columns)[:8] == ["member", "stage", "optimizer", "lr", "schedule", "loss", "batch_size", "beta2"]

@@ -196,6 +196,7 @@ def alone(ready: Prepared, optimizer: str, lr: float, seed: int, kept: Any, judg
         return nn.functional.cross_entropy(model(judged[0]), judged[1]).item()
 
 
+@pytest.mark.slow
 def test_every_member_follows_the_same_run_alone(crossed: Study) -> None:
     ready, found = rows_of(problem(), 4)
     table = crossed.table()
@@ -273,6 +274,7 @@ def test_settings_are_chosen_by_the_mean_over_folds_and_seeds(crossed: Study) ->
     assert "fresh seeds, trained again on all training and validation samples" in tests
 
 
+@pytest.mark.slow
 def test_a_report_says_how_it_was_judged(crossed: Study, tmp_path: Path) -> None:
     page = crossed.report(tmp_path / "report.html").read_text()
     assert "2 fresh seeds × 4 folds" in page
@@ -280,6 +282,7 @@ def test_a_report_says_how_it_was_judged(crossed: Study, tmp_path: Path) -> None
     assert "runs (seeds × folds)" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", mostly_slow([3, 40, 70], 40))
 def test_taken_up_where_it_was_stopped(
     step: int, crossed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -305,6 +308,7 @@ def test_taken_up_where_it_was_stopped(
         study(path, folds=5)
 
 
+@pytest.mark.slow
 def test_leave_one_out(tmp_path: Path) -> None:
     found = study(tmp_path / "a.db", values(), folds=sk.LeaveOneOut(), optimizers="sgd", seeds=1, epochs=1)
     table = found.table()
@@ -329,6 +333,7 @@ def test_older_plans_have_no_folds(tiny: Study) -> None:
     assert Plan.from_json(kept).folds is None
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path: Path) -> None:
     words = shlex.split("compare breast-cancer --optimizers sgd --rates 0.1 --schedules constant --seeds 1 --epochs 1")
     words += ["--confirmation", "0", "--quiet", "--json", "--store", str(tmp_path / "a.db")]

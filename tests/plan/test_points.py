@@ -143,6 +143,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare(problem(), **SMALL, store=tmp_path_factory.mktemp("drawn") / "a.db")
 
 
+@pytest.mark.slow
 def test_a_study_runs_at_its_points(study: Study, tmp_path: Path) -> None:
     search = study.table().query("stage == 'search'")
     assert len(search) == study.plan.runs == 3 * 6 * 2 * 2
@@ -164,6 +165,7 @@ def test_a_study_runs_at_its_points(study: Study, tmp_path: Path) -> None:
         study.verdict_by("momentum")
 
 
+@pytest.mark.slow
 def test_rates_alone_have_a_valley(tmp_path: Path) -> None:
     asked = {**SMALL, "hyperparameters": None, "schedules": ["constant"], "search": "random"}
     alone = compare(problem(), **asked, store=tmp_path / "a.db")
@@ -171,6 +173,7 @@ def test_rates_alone_have_a_valley(tmp_path: Path) -> None:
     assert "sensitivity" in [section.name for section in contents(alone)]
 
 
+@pytest.mark.slow
 def test_the_same_arguments_ask_for_this_very_study(study: Study) -> None:
     same(compare(problem(), **SMALL, store=study.path), study)
     with pytest.raises(StoreError, match="search"):
@@ -178,12 +181,14 @@ def test_the_same_arguments_ask_for_this_very_study(study: Study) -> None:
     assert tw.rerun(study.path, problem=problem(), progress=False).same_curves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", mostly_slow([3, 8], 8))
 def test_stopped_and_carried_on(step: int, study: Study, tmp_path: Path) -> None:
     cut = stopped_at(step, problem(), tmp_path / "cut.db", **SMALL)
     same(resume(cut.path, problem(), progress=False), study)
 
 
+@pytest.mark.slow
 def test_halving_stops_points(tmp_path: Path) -> None:
     halved = compare(problem(), **{**SMALL, "epochs": 4, "budget": "halving"}, store=tmp_path / "a.db")
     assert {e.stopped > 0 for e in halved.verdict.entries} == {True}

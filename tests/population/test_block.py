@@ -135,6 +135,7 @@ def test_every_member_follows_the_path_of_the_same_run_alone(dtype: torch.dtype,
             assert distance < tolerance, label
 
 
+@pytest.mark.slow
 @pytest.mark.share(of=2)
 def test_members_go_on_in_another_block_as_if_nothing_had_happened() -> None:
     task = make_task(torch.float32)
@@ -249,6 +250,7 @@ def test_far_above_the_untrained_loss_and_since_when(monkeypatch: pytest.MonkeyP
         assert block.diverged[0] == (-1 if since is None else task.batches.steps * (since + 1)), losses
 
 
+@pytest.mark.slow
 def test_checkpoints_of_older_versions_go_on() -> None:
     task, members = make_task(), make_members()
     whole = Block(task, members, EPOCHS)
@@ -336,6 +338,7 @@ def test_a_scheduled_rate_is_the_schedule_times_the_rate(monkeypatch: pytest.Mon
     np.testing.assert_allclose(seen, expected, rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_a_rule_that_looks_ahead_takes_its_gradient_there() -> None:
     """v ← αv − η∇f(w + αv); w ← w + v, written as a plain loop; its neighbour is untouched by it."""
     task = make_task()
@@ -407,6 +410,7 @@ class AlwaysDrops(Throws):
         return F.dropout(self.layers(x), 0.5, training=True)
 
 
+@pytest.mark.slow
 def test_batch_normalization_without_running_statistics_is_the_same_alone() -> None:
     def model() -> nn.Module:
         norm = nn.BatchNorm1d(8, track_running_stats=False, dtype=torch.float64)
@@ -431,6 +435,7 @@ def test_what_cannot_be_honoured_is_said_in_a_sentence(model: type[nn.Module], w
         epochs_of(Block(task, make_members(), EPOCHS))
 
 
+@pytest.mark.slow
 @pytest.mark.uncovered
 def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     traced = epochs_of(Block(make_task(), make_members(), EPOCHS))

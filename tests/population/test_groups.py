@@ -140,6 +140,7 @@ def test_decoupled_decay_goes_by_the_rate_of_each_group(kind: type[Batched]) -> 
     assert found.tolist() == pytest.approx([plain(PLAIN["adamw"], lr, 0.5) for lr in RATES], rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", mostly_slow([Compiled, Batched], Compiled))
 def test_a_checkpoint_and_another_block_go_on_bit_for_bit(kind: type[Batched]) -> None:
     """States once per group, and plateaus that remember, among them."""

@@ -143,6 +143,7 @@ def alone(task: Task, member: Member) -> tuple[list[float], nn.Module]:
     return losses, model
 
 
+@pytest.mark.slow
 @pytest.mark.share(of=4)
 @pytest.mark.parametrize("name", mostly_slow(MODELS, "batch norm", "dropout"))
 def test_a_layer_in_a_population_is_the_same_alone(name: str) -> None:
@@ -169,6 +170,7 @@ def test_what_moves_is_found() -> None:
     assert found["attention"].batched.moving == []
 
 
+@pytest.mark.slow
 @pytest.mark.share(of=3)
 @pytest.mark.parametrize("stop", mostly_slow([1, 3, 4, 6], 4))
 def test_running_statistics_and_masks_go_on_where_they_were(stop: int) -> None:
@@ -211,6 +213,7 @@ def test_a_model_that_cannot_be_traced_drops_the_same(monkeypatch: pytest.Monkey
             np.testing.assert_allclose(values, other[metric], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_seeds_drop_differently_and_their_steps_never_meet() -> None:
     seeds = [draw_seed(seed, step) for seed in range(50) for step in range(2000)]
     assert len(set(seeds)) == len(seeds)

@@ -89,6 +89,7 @@ def test_a_metric_changes_no_bit_of_training(kind: str) -> None:
     assert np.array_equal(plain.evaluate(*data())["loss"], measured.evaluate(*data())["loss"])
 
 
+@pytest.mark.slow
 def test_parts_have_the_value_of_all_samples_as_their_mean() -> None:
     block = block_of("stacked", METRICS)
     parts, values = block.by_parts(*data()), block.evaluate(*data())

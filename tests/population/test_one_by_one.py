@@ -27,6 +27,7 @@ def task_of(kind: type[Batched], model: Callable[[], nn.Module], dtype: torch.dt
     return Task(model, kind(model(), F.cross_entropy, {"accuracy": accuracy}), task.batches, task.validation)
 
 
+@pytest.mark.slow
 @pytest.mark.share(of=3)
 @pytest.mark.parametrize("name", mostly_slow(MODELS, "batch norm"))
 def test_the_same_as_batched(name: str) -> None:

@@ -120,6 +120,7 @@ def test_every_kind_of_model_trains_as_alone(model: Callable[[], nn.Module]) -> 
     one_by_one(model, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "regularizer", mostly_slow(["mixup(0.4)", "input_noise(0.2)", "weight_noise(0.1)", "ema", "early_stopping"], "ema")
 )

@@ -186,6 +186,7 @@ def test_a_population_goes_where_the_equations_go() -> None:
             assert np.linalg.norm(stack[k].numpy() - truth) <= 1e-10 * np.linalg.norm(truth)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_taken_up_again_has_the_same_bits() -> None:
     case = CASES["classes"]
     members = [Member(formulas.get(rule), {"lr": lr}) for rule, lr in RULES.items()]
@@ -209,6 +210,7 @@ def test_neighbours_with_one_gradient_are_what_they_are_without_it() -> None:
         assert torch.equal(one[:2], other[:2])
 
 
+@pytest.mark.slow
 def test_one_that_no_longer_trains_stays_where_it_was() -> None:
     task = task_of(CASES["classes"])
     members = [Member(formulas.get("sophia_g(every=2)"), {"lr": lr}) for lr in (0.1, 1e308)]
@@ -221,6 +223,7 @@ def test_one_that_no_longer_trains_stays_where_it_was() -> None:
     assert torch.equal(state.nan_to_num(), stopped.nan_to_num())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["l2(0.5)", "label_smoothing(0.3)", "clip_norm(0.01)"])
 def test_what_regularizers_make_of_the_loss_is_not_in_the_estimate(label: str) -> None:
     rule = "sophia_g(every=100)"  # so that the only estimate is that of the initial weights

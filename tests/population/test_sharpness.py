@@ -86,6 +86,7 @@ def whole_hessian(module: nn.Module) -> np.ndarray:
     return jacrev(jacrev(loss))(torch.cat([p.flatten() for p in named.values()])).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", mostly_slow([1024, 7], 7))
 @pytest.mark.parametrize("model", mostly_slow([smooth, layered], layered))
 def test_the_largest_eigenvalue_is_the_hessians(
@@ -136,6 +137,7 @@ def test_a_model_that_is_linear(loss: Callable[..., torch.Tensor]) -> None:
     np.testing.assert_allclose(value, [2.0 if loss is F.mse_loss else 1.0] * 2, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_epsilon_sharpness_is_the_rise_of_one_normalised_step() -> None:
     at, weights, modules = made(layered)
     found = curvature(at, weights, epsilon=0.3)
@@ -153,6 +155,7 @@ def test_epsilon_sharpness_is_the_rise_of_one_normalised_step() -> None:
         assert found.rise[k] == pytest.approx((after - before).item(), rel=1e-7)
 
 
+@pytest.mark.slow
 def test_members_do_not_mix() -> None:
     at, weights, _ = made(smooth)
     together = curvature(at, weights)

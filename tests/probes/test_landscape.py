@@ -279,6 +279,7 @@ def test_classes_with_weights_are_averaged_as_over_all_samples(monkeypatch: pyte
         assert found.ends[0] == pytest.approx(float(loss(model(inputs), targets)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_members_of_a_study_are_those_of_the_study(tiny: Study) -> None:
     found = tiny.landscape(points=3)
     table = tiny.table()

@@ -55,6 +55,7 @@ def test_the_runs_that_were_confirmed_are_looked_at(study: Study) -> None:
     assert len(found.lines) == 2 * len(found.table) * len(REACH)
 
 
+@pytest.mark.slow
 def test_lines_are_along_the_eigenvector_in_the_units_they_say(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short step d raises the loss by λd²/2, the slope, alike on both sides, and the bends of ReLU, which λ lacks."""
     monkeypatch.setattr(sharpness, "REACH", np.array([-0.02, 0.0, 0.02]))

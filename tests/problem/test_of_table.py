@@ -146,6 +146,7 @@ def test_the_script_reads_and_trains_the_same(given: dict[str, Any], folds: int 
         assert names["losses"][-1] == pytest.approx(values.iloc[0], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_study_of_a_table_is_resumed_and_run_again(file: Path) -> None:
     study = tw.compare(tw.table("data.csv", "kind"), **SMALL)
     assert study.problem["kind"] == "table"
@@ -160,6 +161,7 @@ def run(*words: str) -> Any:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, list(words))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("file")
 def test_on_the_command_line() -> None:
     few = ("--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--seeds", "1", "--epochs", "1", "--confirmation", "2")

@@ -69,6 +69,7 @@ def tensors(ready: Prepared) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
 # Splits
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(count=st.integers(3, 80), classes=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
 def test_a_split_is_a_partition_fixed_by_its_seed(count: int, classes: int, seed: int) -> None:

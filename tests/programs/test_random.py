@@ -84,6 +84,7 @@ SIZES = st.sampled_from([(6, 4), (16, 9), (33, 17)])
 OTHER = st.integers(2, 40)
 
 
+@pytest.mark.slow
 @settings(max_examples=3, **QUIET)
 @given(flat(), SIZES, OTHER)
 def test_flat_models(case: Case, sizes: tuple[int, int], other: int) -> None:

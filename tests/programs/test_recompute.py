@@ -91,6 +91,7 @@ def step(kind: type[Batched], model: nn.Module) -> tuple[Any, Sequence[Tensor], 
     return graph.call, batched.given(batched.groups(weights, Samples(inputs, targets), fixed, moving), PLAIN), results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Residual, normed, attentive])
 def test_a_step_is_the_same_to_the_bit_in_less_memory(model: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)

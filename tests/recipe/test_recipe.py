@@ -153,6 +153,7 @@ def lacked(file: Path) -> Study:
     return compare(f"{file}:mine", list(LACKED), rates, **asked, store=file.with_name("lacked.db"), progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.everyday(of=4)
 @pytest.mark.parametrize("optimizer", LACKED)
 def test_rules_that_torch_lacks_go_alone_as_in_the_population(optimizer: str, lacked: Study) -> None:
@@ -170,12 +171,14 @@ def test_a_wrong_recipe_is_seen(doubles: Study) -> None:
     assert not np.allclose(alone(wrong), expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", mostly_slow(["loaded", "streamed"], "streamed"))
 def test_a_data_loader_follows_too(file: Path, function: str) -> None:
     study = studied(f"{file}:{function}", file.with_name(f"{function}.db"))
     follows(study, Setting("adam", 0.01, "cosine"), seed=1, relative=1e-9)
 
 
+@pytest.mark.slow
 def test_a_changed_default_is_in_the_recipe(file: Path) -> None:
     changed = ["adam(beta2=0.9, eps=1e-3)", "momentum(momentum=0.5)"]
     asked: dict[str, Any] = {"seeds": 1, "epochs": 2, "batch_size": 16, "confirmation": 0, "progress": False}

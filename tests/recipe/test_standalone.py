@@ -62,6 +62,7 @@ def member(study: tw.Study) -> np.ndarray:
     return curves[mine].sort_values("step")["value"].to_numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow([*PROBLEMS], "digits", "wave"))
 def test_built_in_problems_stand_in_their_recipes(name: str, tmp_path: Path) -> None:
     study = tw.compare(name, ["momentum"], store=tmp_path / "a.db", **FEW)
@@ -93,6 +94,7 @@ def test_problems_of_a_file_stand_in_their_recipes(more: str, imported: str, tmp
     np.testing.assert_allclose(alone(code), member(study), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_after_a_cross_validation(tmp_path: Path) -> None:
     """A script trains on all samples but those of the test part; a table of the very same rows says the same."""
     for more in ("", ", validation=(inputs[:9], targets[:9])"):
@@ -277,6 +279,7 @@ def test_trees_stand_in_their_recipes(form: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(alone(study.recipe().code), member(study), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_file_that_never_ran_here_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "own.py"
     file.write_text(PLAIN.replace("{more}", ""))

@@ -172,6 +172,7 @@ def test_values_are_averaged_and_their_spread_is_told(regression: Ensemble) -> N
     assert score["loss"] < ((outputs - VALUES.numpy()) ** 2).mean()  # the mean is better than its members (Jensen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [problem, values])
 def test_the_out_of_bag_error_is_that_of_members_that_did_not_see_a_sample(given: Any) -> None:
     made, ready = bag(given(), seed=2), prepare(given())
@@ -380,6 +381,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bagging", "seeds", "boosting"])
 def test_a_study_gives_an_ensemble_of_its_chosen_setting(kind: str, study: Study) -> None:
     made = study.ensemble(kind, members=3)
@@ -407,6 +409,7 @@ def test_an_opened_study_asks_for_its_problem(study: Study) -> None:
 # Bad input
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_a_sentence(
     classes: Ensemble, regression: Ensemble, adaboost: Ensemble, study: Study
 ) -> None:

@@ -52,6 +52,7 @@ def test_wrong_lengths_in_epochs(wrong: str) -> None:
         Step(size=wrong)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_a_study_with_lengths_in_epochs(tmp_path: Path) -> None:
     """Every epoch a tenth: the very runs of the same lengths in steps, 364 samples in batches of 64."""
     few = {**TINY, "optimizers": ["sgd"], "rates": [0.1], "epochs": 3, "confirmation": 2}

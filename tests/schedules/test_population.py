@@ -117,6 +117,7 @@ def alone(task: Task, schedule: S.Schedule, name: str) -> tuple[list[float], nn.
     return losses, model
 
 
+@pytest.mark.slow
 def test_population_equals_alone_for_every_schedule(request: pytest.FixtureRequest) -> None:
     """Every schedule with three rules, in one block, member by member; for a device's way a share of them."""
     assert {one.name for s in ALL for one in (s, *s.parts)} >= set(S.names())

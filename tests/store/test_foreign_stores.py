@@ -246,6 +246,7 @@ def test_each_place_with_wrong_values(key: str, path: Path) -> None:
     sweep_meta(path, key, ["show", "recipe", "export", "resume"], every=4 if WHOLE else 16)
 
 
+@pytest.mark.slow
 def test_runs_of_a_finer_search_that_the_plan_lacks(path: Path) -> None:
     at = ("refined", 0, "optimizer", 0)
     set_meta(path, "plan", json.dumps(replaced(stored_meta()["plan"], at, DELETED)))
@@ -275,6 +276,7 @@ def test_each_wrong_cell(table: str, path: Path) -> None:
 # Processes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", mostly_slow([["show"], ["show", "--json"]], ["show"]), ids=" ".join)
 def test_on_the_command_line(words: list[str], path: Path, started: Callable[..., subprocess.Popen[str]]) -> None:
     before = changed(path, *OTHER_TABLES["a view for curves"])

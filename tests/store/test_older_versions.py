@@ -42,6 +42,7 @@ def test_a_finished_store_reads_as_it_did(tmp_path: Path) -> None:
     assert study.verdict.sentence == EXPECTED["sentence"]
 
 
+@pytest.mark.slow
 def test_a_store_with_values_on_parts_of_the_samples(tmp_path: Path) -> None:
     """Of schema 3: refined, with a grid that has grown."""
     study = tw.Study.open(shutil.copy(STORES / "schema-3.db", tmp_path / "a.db"))
@@ -54,6 +55,7 @@ def test_a_store_with_values_on_parts_of_the_samples(tmp_path: Path) -> None:
     assert study.extend(1, progress=False).verdict.seeds == 3
 
 
+@pytest.mark.slow
 def test_a_stopped_store_is_carried_on(stopped: Path) -> None:
     before, table = tw.Study.open(stopped).curves(), tw.Study.open(stopped).table()
     study = tw.resume(stopped, progress=False)
@@ -66,6 +68,7 @@ def test_a_stopped_store_is_carried_on(stopped: Path) -> None:
     assert not list(stopped.parent.glob("*.checkpoints"))
 
 
+@pytest.mark.slow
 def test_a_store_runs_again(tmp_path: Path) -> None:
     shutil.copy(STORES / "schema-2.db", tmp_path / "a.db")
     again = tw.rerun(tmp_path / "a.db", progress=False)

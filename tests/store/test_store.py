@@ -534,6 +534,7 @@ def first(tmp_path: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_a_store_of_the_first_schema_reads_as_it_did(first: Path) -> None:
     study = Study.open(first)
     assert study.finished
@@ -572,6 +573,7 @@ def test_a_study_of_the_first_schema_is_the_same_study(first: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_store_of_the_first_schema_is_carried_on_in_it(first: Path) -> None:
     before = Study.open(first).table()
     db = sqlite3.connect(first)

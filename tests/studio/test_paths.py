@@ -55,6 +55,7 @@ def points(shown: dict[str, Any], name: str) -> np.ndarray:
     return flat.reshape(*losses(shown, name).shape, -1)
 
 
+@pytest.mark.slow
 def test_every_lesson_goes_where_descend_goes(shown: dict[str, Any]) -> None:
     """By the Python that the page gives to copy: points, losses and states, changes on the way too."""
     for name, page in shown.items():

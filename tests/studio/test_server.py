@@ -102,6 +102,7 @@ def test_no_path_leads_out_of_the_page(client: TestClient, path: str) -> None:
     assert client.get(f"/page/{path}").status_code == 404
 
 
+@pytest.mark.slow
 def test_the_page_has_all_its_files_and_no_script_of_its_own(client: TestClient) -> None:
     page = client.get("/").text
     assert re.findall(r"<script(?![^>]*src=)|\son\w+=|style=", page) == []
@@ -165,6 +166,7 @@ def test_everything_has_a_limit(client: TestClient) -> None:
     assert client.get("/facts", params={"language": "xx"}).status_code == 400
 
 
+@pytest.mark.slow
 def test_the_command_prints_its_address_first_and_ends_at_once(tmp_path: Path) -> None:
     begun = time.monotonic()
     code = [sys.executable, "-c", "from thalweg.cli.main import main; main()", "studio", "--no-browser", "--port", "0"]
@@ -196,6 +198,7 @@ def test_addresses_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "cannot be listened on" in refused("studio", "--no-browser", "--port", port, status=1)
 
 
+@pytest.mark.slow
 def test_the_catalogue_and_a_rule_that_is_typed(client: TestClient) -> None:
     rules = client.get("/formulas", params={"language": "ko"}).json()
     assert {rule["name"] for rule in rules} == {*FORMULAS}

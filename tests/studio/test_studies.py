@@ -133,6 +133,7 @@ def test_it_is_too_early_until_fresh_seeds_have_been_met(tmp_path: Path) -> None
     assert len(half["heads"]) < 6  # no interval, no letters, no chance of being best
 
 
+@pytest.mark.slow
 def test_a_stream_goes_on_where_it_broke_off(studies: Studies, made: Path) -> None:
     ((number, first),) = told(studies, "digits")
     assert first["whole"]
@@ -152,6 +153,7 @@ def test_a_stream_goes_on_where_it_broke_off(studies: Studies, made: Path) -> No
     assert told(studies, "digits", "9" * 40)[0][1]["whole"]
 
 
+@pytest.mark.slow
 def test_a_silent_stream_stays_open_and_ends_with_the_studio(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT", 0.1)
 
@@ -172,6 +174,7 @@ def test_a_silent_stream_stays_open_and_ends_with_the_studio(studies: Studies, m
     assert awaited(ended()) == ["retry: 1000\n\n"]
 
 
+@pytest.mark.slow
 def test_a_setting_gives_its_recipe(client: TestClient) -> None:
     key = "setting/search/adam · lr 0.01 · cosine"
     answer = client.get("/studies/setting", params={"name": "digits", "key": key}).json()
@@ -246,6 +249,7 @@ def test_nothing_is_started_that_is_not_offered(client: TestClient, studies: Stu
     assert studies.trainings._all == {}
 
 
+@pytest.mark.slow
 def test_opening_a_store_runs_nothing_that_it_names(client: TestClient, studies: Studies, made: Path) -> None:
     (made / "evil.py").write_text(f"open({str(made / 'ran')!r}, 'w')\ndef problem(): ...\n")
     spec = f"{made / 'evil.py'}:problem"

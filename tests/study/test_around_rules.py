@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import thalweg as tw
 
 RULES = ["lookahead(adamw)", "cautious(adamw)", "sam(sgd)"]
 
 
+@pytest.mark.slow
 def test_rules_around_rules_are_ranked_and_have_recipes_that_run(tmp_path: Path) -> None:
     path = tmp_path / "around.db"
     asked = {"seeds": 2, "epochs": 2, "confirmation": 2, "schedules": ["constant"], "progress": False}

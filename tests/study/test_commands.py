@@ -102,6 +102,7 @@ def test_each_run_is_the_command_called_alone(folder: Path) -> None:
     assert "train.py" in study.report("r.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_last_report_counts_where_a_run_has_one_epoch(folder: Path) -> None:
     study = compare(tw.command(line("--epochs 4 --width {width}")), epochs=1, hyperparameters={"width": [0, 8]}, **FEW)
     assert set(study.table()["step"]) == {1}
@@ -111,6 +112,7 @@ def test_the_last_report_counts_where_a_run_has_one_epoch(folder: Path) -> None:
     assert study.verdict_by("width").best.further == {"width": 0.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", ["full", "halving"])
 def test_a_file_of_the_runs_own(budget: str, folder: Path) -> None:
     made = tw.command(line("--out {out}"), metric="val_acc", file="{out}/metrics.jsonl")
@@ -270,6 +272,7 @@ def test_commands_that_go_wrong(text: str, words: str, tmp_path: Path) -> None:
         compare(tw.command(text), epochs=2, store=tmp_path / "a.db", rates=[0.1])
 
 
+@pytest.mark.slow
 def test_on_the_command_line(folder: Path) -> None:
     options = ["--rates", "0.01,0.1", "--seeds", "2", "--confirmation", "2", "--grow", "0", "--refine", "0", "-q"]
     first = CliRunner().invoke(app, ["run", line(), *options, "--dry-run"])

@@ -61,6 +61,7 @@ def averaged(tmp_path_factory: pytest.TempPathFactory) -> tw.Study:
     return study(tmp_path_factory.mktemp("average") / "c.db", judge="average of the last 2", confirmation=3)
 
 
+@pytest.mark.slow
 def test_settings_are_chosen_and_ranked_by_the_metric(by_accuracy: tw.Study) -> None:
     table = by_accuracy.table()
     search, fresh = (table[table["stage"] == stage] for stage in ("search", "confirmation"))
@@ -78,6 +79,7 @@ def test_settings_are_chosen_and_ranked_by_the_metric(by_accuracy: tw.Study) -> 
     assert last.metrics.keys() == {"loss"}
 
 
+@pytest.mark.slow
 def test_it_says_by_what(by_accuracy: tw.Study) -> None:
     verdict = by_accuracy.verdict
     assert "validation accuracy 0.9" in verdict.sentence
@@ -92,6 +94,7 @@ def test_it_says_by_what(by_accuracy: tw.Study) -> None:
     assert "Higher is better" in page
 
 
+@pytest.mark.slow
 def test_another_metric_ranks_what_was_chosen(by_accuracy: tw.Study) -> None:
     by_loss = by_accuracy.verdict_by("optimizer", by_metric="loss")
     settings = {e.setting for e in by_accuracy.verdict.entries}
@@ -102,6 +105,7 @@ def test_another_metric_ranks_what_was_chosen(by_accuracy: tw.Study) -> None:
     assert "validation loss" in seen.output
 
 
+@pytest.mark.slow
 def test_each_run_counts_at_its_best_epoch(at_best: tw.Study) -> None:
     curves, table = judged_epochs(at_best, "validation_accuracy")
     best = curves.to_numpy().argmax(axis=1)
@@ -115,6 +119,7 @@ def test_each_run_counts_at_its_best_epoch(at_best: tw.Study) -> None:
     assert "(each run at its best epoch)" in at_best.verdict.sentence
 
 
+@pytest.mark.slow
 def test_the_last_epochs_are_averaged(averaged: tw.Study) -> None:
     for metric in ("validation_loss", "test_accuracy"):
         curves, table = judged_epochs(averaged, metric)
@@ -143,6 +148,7 @@ def test_where_higher_is_better_most_seeds_are_above(by_accuracy: tw.Study) -> N
     assert {column.title for column in section.columns if "of seeds" in column.title} == {"90% of seeds above"}
 
 
+@pytest.mark.slow
 def test_the_margin_of_a_study_and_of_a_view(by_accuracy: tw.Study, tmp_path: Path) -> None:
     """It is the study's until another is asked for; the runs stay."""
     copy, twice = tmp_path / "a.db", 2.0  # the best value on either side

@@ -51,6 +51,7 @@ def runs(one: tw.Study) -> pd.DataFrame:
     return one.table().drop(columns="member").sort_values(names).reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_the_runs_are_those_of_a_study_that_had_the_seeds_from_the_start(copied: Path, tmp_path: Path) -> None:
     extended = tw.Study.open(copied).extend(3, progress=False)
     whole = study(tmp_path / "whole.db", confirmation=5)
@@ -72,6 +73,7 @@ def test_again_and_again(copied: Path) -> None:
     assert spent(2) < spent(1) < spent(0) < 0.05
 
 
+@pytest.mark.slow
 def test_the_same_comparison_goes_on_with_it(copied: Path) -> None:
     extended = tw.Study.open(copied).extend(2, progress=False)
     for confirmation in (2, 4):
@@ -128,6 +130,7 @@ def test_a_number_that_makes_no_sense_is_refused(copied: Path, seeds: Any) -> No
     assert copied.read_bytes() == before or seeds == 10**9
 
 
+@pytest.mark.slow
 def test_a_problem_that_changed_is_refused(tmp_path: Path) -> None:
     given = tw.Problem(**(problem := {"model": network, "train": blobs(0), "name": "blobs"}))
     one = study(tmp_path / "a.db", problem=given)
@@ -139,6 +142,7 @@ def test_a_problem_that_changed_is_refused(tmp_path: Path) -> None:
     assert tw.Study.open(one.path).extend(1, problem=given, progress=False).verdict.seeds == 3
 
 
+@pytest.mark.slow
 def test_from_the_command_line(copied: Path) -> None:
     done = CliRunner().invoke(app, ["extend", str(copied), "--seeds", "2", "--json", "-q"])
     assert done.exit_code == 0, done.output
@@ -169,6 +173,7 @@ def wider(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tw.Study:
     return tw.Study.open(path).extend(samples=200, progress=False)
 
 
+@pytest.mark.slow
 def test_samples_are_parts_of_the_training_samples_that_judge(wider: tw.Study, base: Path) -> None:
     verdict, before = wider.verdict, tw.Study.open(base)
     assert (verdict.seeds, verdict.samples, verdict.swaps, verdict.looks) == (2, 273, 2, 1)
@@ -194,6 +199,7 @@ def test_a_value_over_all_parts_is_the_mean_over_all_samples_that_judge(wider: t
         assert entry.spread[1] > 0
 
 
+@pytest.mark.slow
 def test_its_report_terminal_and_curves(wider: tw.Study, tmp_path: Path) -> None:
     page = wider.report(tmp_path / "r.html").read_text()
     assert "273 samples in 3 parts" in page
@@ -203,6 +209,7 @@ def test_its_report_terminal_and_curves(wider: tw.Study, tmp_path: Path) -> None
     assert steps == {(True, 2 * 6)}
 
 
+@pytest.mark.slow
 def test_a_run_on_a_part_is_that_of_the_same_data_alone(wider: tw.Study) -> None:
     """Trained on all but that part by a problem that has the part as its validation samples."""
     ready = prepare("breast-cancer")
@@ -248,6 +255,7 @@ def test_what_is_not_more_or_cannot_be_had_is_refused(copied: Path, asked: dict[
     assert copied.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_when_all_samples_judge_there_are_no_more(copied: Path) -> None:
     one = tw.Study.open(copied).extend(samples=455, progress=False)
     assert (one.verdict.samples, one.verdict.swaps) == (455, 4)
@@ -280,6 +288,7 @@ def longer(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tw.Study:
     return tw.Study.open(path).extend(epochs=5, progress=False)
 
 
+@pytest.mark.slow
 def test_the_runs_are_those_of_a_study_of_so_many_epochs(longer: tw.Study, base: Path) -> None:
     verdict, stage = longer.verdict, "confirmation at 5 epochs"
     assert (verdict.epochs, verdict.stage, verdict.seeds, verdict.looks) == (5, stage, 2, 1)
@@ -299,6 +308,7 @@ def test_the_runs_are_those_of_a_study_of_so_many_epochs(longer: tw.Study, base:
     pd.testing.assert_frame_equal(table.iloc[: len(earlier)], earlier)  # what was there stays
 
 
+@pytest.mark.slow
 def test_what_is_said_of_more_epochs(longer: tw.Study, base: Path, tmp_path: Path) -> None:
     verdict, before = longer.verdict, tw.Study.open(base).verdict
     first = before.best
@@ -344,6 +354,7 @@ def test_without_a_confirmation_seeds_are_needed(tmp_path: Path) -> None:
     assert (one.verdict.seeds, one.verdict.epochs, one.verdict.looks) == (2, 3, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
     [
@@ -385,6 +396,7 @@ def test_killed_among_samples_or_epochs_it_is_resumed(copied: Path, more: list[s
     assert (verdict.looks, verdict.samples, verdict.epochs) in {(1, 455, 2), (1, 91, 60)}
 
 
+@pytest.mark.slow
 def test_samples_and_epochs_from_the_command_line(copied: Path) -> None:
     done = CliRunner().invoke(app, ["extend", str(copied), "--samples", "100", "--epochs", "3", "--json", "-q"])
     assert done.exit_code == 0, done.output

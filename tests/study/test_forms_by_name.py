@@ -12,6 +12,7 @@ from torch import nn
 import thalweg as tw
 
 
+@pytest.mark.slow
 def test_matrices_are_chosen_by_their_names(tmp_path: Path) -> None:
     rules = ["muon", "adafactor"]
     asked = {"seeds": 1, "epochs": 2, "confirmation": 0, "schedules": ["constant"], "progress": False}

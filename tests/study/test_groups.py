@@ -163,6 +163,7 @@ def test_folds_and_halving_have_the_groups(asked: dict[str, Any], tmp_path: Path
     assert again.study.plan.groups == done.plan.groups
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", mostly_slow(["nadam", "adafactor"], "nadam"))
 def test_a_study_that_was_stopped_goes_on_bit_for_bit(own: str, tmp_path: Path) -> None:
     """The store holds the names, so that the function is not asked again."""
@@ -201,6 +202,7 @@ def test_stores_without_groups_and_with_damaged_ones(tmp_path: Path) -> None:
             print(with_plan_changed(done.path, path, lambda plan, new=wrong: plan["groups"].update(new)).plan)
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("def split(model):\n    return [{'params': model.parameters(), 'weight_decay': 0.5}]\n")

@@ -114,6 +114,7 @@ def test_drawn_points_become_fewer_of_the_same() -> None:
     assert "4 of 16 points" in left_out(asked, least)
 
 
+@pytest.mark.slow
 def test_what_fits_is_the_study_that_was_asked_for(tiny: Study, tmp_path: Path) -> None:
     study = compare(**TINY, minutes=600, store=tmp_path / "a.db")
     assert study.curves().equals(tiny.curves())
@@ -125,6 +126,7 @@ def test_what_fits_is_the_study_that_was_asked_for(tiny: Study, tmp_path: Path) 
             compare(**{**TINY, **other}, store=tmp_path / "a.db")
 
 
+@pytest.mark.slow
 def test_too_short_a_time_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"^[^\n]* minutes are too short: [^\n]*; give [\d.]+ minutes, fewer [^\n]*$"):
         compare(**TINY, minutes=1e-9, store=tmp_path / "a.db")
@@ -201,6 +203,7 @@ def _noting(grew: list[bool]) -> Any:
     return noted
 
 
+@pytest.mark.slow
 def test_a_limited_study_is_resumed_without_a_clock(
     slow: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

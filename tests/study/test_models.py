@@ -56,6 +56,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return tw.compare(PROBLEM, **ASKED, models=MODELS, store=store, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", MODELS)
 def test_each_is_trained_as_alone(label: str, study: Study, tmp_path: Path) -> None:
     alone = tw.compare(
@@ -75,6 +76,7 @@ def test_they_are_ranked_like_any_factor(study: Study) -> None:
     assert "model" in str(study.verdict)
 
 
+@pytest.mark.slow
 def test_broken_off_and_carried_on_nothing_changes(study: Study, tmp_path: Path) -> None:
     stopped_at(25, SEVERAL, tmp_path / "study.db", **ASKED)
     resumed = tw.resume(tmp_path / "study.db", problem=SEVERAL, progress=False)
@@ -130,6 +132,7 @@ def signs():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stands_alone", [True, False])
 def test_a_recipe_trains_the_winner_s_model(stands_alone: bool, tmp_path: Path) -> None:
     file = tmp_path / "nets.py"
@@ -147,6 +150,7 @@ def test_a_recipe_trains_the_winner_s_model(stands_alone: bool, tmp_path: Path) 
     assert scope["losses"][-1] == pytest.approx(float(of_winner["validation_loss"].iloc[0]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_functions_without_labels_are_called_by_their_names(tmp_path: Path) -> None:
     asked = ASKED | {"seeds": 1, "epochs": 1, "confirmation": 0}
     study = tw.compare(PROBLEM, **asked, models=[plain, normed], store=tmp_path / "s.db", progress=False)

@@ -18,6 +18,7 @@ from ..studies import TINY
 SHOWN: dict[str, Any] = {**TINY, "progress": None}
 
 
+@pytest.mark.slow
 def test_a_study_opens_with_what_it_takes_and_is_the_same_study(
     tiny: Study, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -30,6 +31,7 @@ def test_a_study_opens_with_what_it_takes_and_is_the_same_study(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_long_one_is_asked_about_before_anything_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

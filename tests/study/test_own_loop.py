@@ -73,6 +73,7 @@ def values(study: tw.Study) -> dict[tuple[Any, ...], list[float]]:
     return {tuple(row[n] for n in names): losses[row["member"]] for row in ended.to_dict("records")}
 
 
+@pytest.mark.slow
 def test_each_run_is_that_of_the_function_called_alone(study: tw.Study) -> None:
     assert study.finished
     assert len(study.table()) == 2 * 2 * 2 * 2 + 2 * (len(study.table()) - 16) // 2
@@ -81,6 +82,7 @@ def test_each_run_is_that_of_the_function_called_alone(study: tw.Study) -> None:
         assert [report["validation_loss"] for report in alone] == losses
 
 
+@pytest.mark.slow
 def test_what_it_reports_is_in_the_tables(study: tw.Study, tmp_path: Path) -> None:
     table = study.table()
     assert (table["step"] == 4).all()
@@ -117,6 +119,7 @@ def test_halving_stops_runs_and_leaves_the_others_as_they_are(
     assert len(values(halved)) > 8
 
 
+@pytest.mark.slow
 def test_a_loop_that_fails_is_repaired_and_goes_on_from_its_checkpoint(study: tw.Study, tmp_path: Path) -> None:
     begun: list[int] = []
 
@@ -230,6 +233,7 @@ def by_accuracy(run: tw.Run) -> None:
         run.report(accuracy=1 / (1 + abs(weight.item() - 3)))
 
 
+@pytest.mark.slow
 def test_a_loop_that_reports_no_loss_is_judged_by_what_it_reports(tmp_path: Path) -> None:
     asked = FEW | {"schedules": ["constant"], "by_metric": "accuracy"}
     study = compare(by_accuracy, tmp_path / "a.db", **asked)
@@ -264,6 +268,7 @@ def test_what_a_loop_does_not_have_is_refused(study: tw.Study, tmp_path: Path) -
     assert not (tmp_path / "a.db").exists()
 
 
+@pytest.mark.slow
 def test_a_study_of_a_loop_is_extended_and_repeated(tmp_path: Path) -> None:
     first = compare(passes, tmp_path / "a.db", schedules=["cosine"])
     again = tw.rerun(first.path, problem=passes, progress=False)  # pyright: ignore[reportArgumentType]
@@ -354,6 +359,7 @@ ASKED = [
 ]
 
 
+@pytest.mark.slow
 def test_a_loop_in_a_file_from_the_command_line(loop: Callable[..., str], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["compare", loop(), *ASKED, "--json"])
     assert done.exit_code == 0, done.output

@@ -98,6 +98,7 @@ def torch_muon(params: Any, lr: float) -> Optimizer:
     return torch.optim.Muon(params, lr=lr)
 
 
+@pytest.mark.slow
 def test_matrices_alone_by_muon(tmp_path: Path) -> None:
     done = study(LINE, tmp_path / "muon.db", optimizers=[torch_muon, "sgd"])
     assert {entry.optimizer for entry in done.verdict.entries} == {"torch_muon", "sgd"}
@@ -122,6 +123,7 @@ def plain(problem: tw.Problem, make: Any, lr: float, seed: int, epochs: int) -> 
         return float(nn.functional.mse_loss(model(ready.validation[0]), ready.validation[1]))
 
 
+@pytest.mark.slow
 def test_own_classes_and_functions_train_as_in_a_plain_loop(tmp_path: Path) -> None:
     pair = tw.Problem(
         model=lambda: nn.Sequential(line(), nn.Linear(1, 1).double()), train=(X, Y), loss="mse", name="pair"
@@ -143,6 +145,7 @@ def test_whole_numbers_stay_whole_and_are_tuned(tmp_path: Path) -> None:
     assert sorted(done.table()["power"].dropna().unique()) == [1.0, 3.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", ["lbfgs(max_iter=2)", "adafactor"])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(own: str, tmp_path: Path) -> None:
     asked = {"optimizers": [own], "rates": [1e-2], "schedules": ["cosine"], "epochs": 4, "seeds": 1, "confirmation": 1}
@@ -153,6 +156,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(own: str, tmp_path: Path) ->
         assert a == b or (np.isnan(a) and np.isnan(b))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(two_rates, "adam"), ("adam", two_rates)])
 def test_what_a_step_costs_is_known_whatever_comes_first(order: tuple[Any, Any], tmp_path: Path) -> None:
     """A step costs its share of the program, an optimizer of its own the rest of its steps' time."""
@@ -221,6 +225,7 @@ def test_an_optimizer_in_a_file_has_a_recipe(tmp_path: Path) -> None:
         study(PROBLEM, tmp_path / "no.db", optimizers=[f"{file}:halved"])
 
 
+@pytest.mark.slow
 def test_the_text_of_a_rule_is_compared_and_read_again(tmp_path: Path) -> None:
     """As its formula, and from the store alone."""
     text = "def heavy(g, a, *, lr=0.01, beta=0.8):\n    a = beta * a + g\n    return Update(-lr * a, a=a)\n"

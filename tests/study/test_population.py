@@ -71,6 +71,7 @@ def test_settings_say_what_differs_and_the_rest_is_usual(population: tw.Populati
     assert again["validation_loss"][0] == losses[1]
 
 
+@pytest.mark.slow
 def test_losses_and_regularizers() -> None:
     population = tw.Population("breast-cancer", epochs=1)
     one = {"optimizer": "adam", "lr": 0.01, "loss": "cross_entropy"}

@@ -170,6 +170,7 @@ def test_the_text_in_a_store_is_never_run(own: tuple[Path, Path], tmp_path: Path
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_a_problem_given_as_an_object(tmp_path: Path) -> None:
     inputs = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     problem = tw.Problem(model=lambda: nn.Linear(4, 2), train=(inputs, (inputs.sum(1) > 0).long()), name="mine")

@@ -327,6 +327,7 @@ def of_object(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare(problem(), **few, store=tmp_path_factory.mktemp("object") / "own.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", mostly_slow(AGAIN, "landscape"))
 def test_what_trains_again_needs_an_object_only_where_it_is_not_at_hand(call: str, of_object: Study) -> None:
     again, opened = AGAIN[call], Study.open(of_object.path)
@@ -371,6 +372,7 @@ def test_a_file_that_changed_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     assert "arange" in Study.open(path).problem["text"]
 
 
+@pytest.mark.slow
 def test_a_data_loader_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def loaded() -> tw.Problem:
         loader = DataLoader(TensorDataset(INPUTS, CLASSES), batch_size=8, shuffle=True, drop_last=True)

@@ -96,6 +96,7 @@ def study_of(tmp_path_factory: pytest.TempPathFactory) -> StudyOf:
     return study
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_in_each_way(study_of: StudyOf, name: str) -> None:
     tables = {way: study_of(name, way).table() for way in WAYS}
@@ -128,6 +129,7 @@ def test_metrics_of_other_libraries_are_those_of_this_one(study_of: StudyOf) -> 
     np.testing.assert_allclose(text["validation_perplexity"], np.exp(text["validation_loss"]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_metric_changes_nothing_of_how_a_model_is_trained(tmp_path: Path) -> None:
     watched = problems()["bce"]
     plain = replace(watched, metrics=())

@@ -45,6 +45,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare("breast-cancer", regularizers=GIVEN, store=store, **ARGUMENTS)
 
 
+@pytest.mark.slow
 def test_levels_are_labels_and_are_found_again(study: Study) -> None:
     again = Study.open(study.path)
     assert again.plan["regularizer"].levels == LABELS

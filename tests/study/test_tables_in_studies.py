@@ -51,6 +51,7 @@ def problem(**changes: Any) -> tw.Problem:
     return tw.Problem(**{"model": model} | given | changes)
 
 
+@pytest.mark.slow
 def test_a_recipe_has_the_losses_of_its_member(tmp_path: Path) -> None:
     study = tw.compare(problem(), **SMALL, store=tmp_path / "a.db")
     assert study.recipe_run is not None
@@ -84,6 +85,7 @@ def test_each_fold_is_preprocessed_by_what_it_trains_on(tmp_path: Path) -> None:
     assert not torch.equal(programs.test(None).inputs, ready.test.inputs)
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_with_the_same_table_alone(tmp_path: Path) -> None:
     store = tmp_path / "a.db"
     study = tw.compare(problem(), **SMALL, store=store)
@@ -100,6 +102,7 @@ def test_a_stopped_study_goes_on_with_the_same_table_alone(tmp_path: Path) -> No
     assert extended.verdict.samples >= 40
 
 
+@pytest.mark.slow
 def test_ensembles_and_probes_take_tables() -> None:
     named = problem(model="mlp(width=8)")
     bag = tw.bag(named, "adam", lr=0.01, members=2, epochs=1)

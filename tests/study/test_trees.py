@@ -191,6 +191,7 @@ def study(problem: tw.Problem, store: Path, **asked: Any) -> tw.Study:
 EVERYDAY = ("inputs by name", "no targets")
 
 
+@pytest.mark.slow
 @pytest.mark.share(of=4)
 @pytest.mark.parametrize("form", mostly_slow(FORMS, *EVERYDAY))
 def test_every_form_trains_alike_in_every_way(form: str, tmp_path: Path) -> None:
@@ -235,6 +236,7 @@ def test_chunks_count_as_the_weights_of_their_samples(loss: str) -> None:
     assert together == pytest.approx(measure.over(model, samples).item(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_folds_and_resamples_are_drawn_from_trees(tmp_path: Path) -> None:
     problem = tw.Problem(**FORMS["inputs by name"], name="form")
     folded = study(problem, tmp_path / "folds.db", folds=3)
@@ -315,6 +317,7 @@ def test_an_ensemble_joins_answers_to_one_tensor() -> None:
         tw.bag(tw.Problem(**FORMS["no targets"]), "adam", lr=0.01, members=2, epochs=1)
 
 
+@pytest.mark.slow
 def test_probes_take_trees() -> None:
     problem = tw.Problem(**FORMS["inputs by name"])
     torch.manual_seed(0)

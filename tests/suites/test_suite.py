@@ -44,6 +44,7 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     return tw.suite([made(folder, f"problem-{k}", each) for k, each in enumerate(losses)])
 
 
+@pytest.mark.slow
 def test_the_verdict_is_over_problems(six: Suite) -> None:
     assert [one.optimizer for one in six.verdict.standings] == ["adam", "rmsprop", "sgd"]
     assert [one.best_on for one in six.verdict.standings] == [5, 1, 0]
@@ -133,6 +134,7 @@ def test_every_column_of_a_table_is_explained_beside_it(six: Suite) -> None:
             assert column.title in plainly or any(word in words for word in column.title.lower().split()), column
 
 
+@pytest.mark.slow
 def test_a_diverging_optimizer_counts_as_infinite(tmp_path: Path) -> None:
     studies = []
     for name, limit in (("a", math.inf), ("b", 1e-5), ("c", math.inf)):
@@ -153,6 +155,7 @@ def test_a_diverging_optimizer_counts_as_infinite(tmp_path: Path) -> None:
     assert "the other problems costs a run that diverges (geometric mean over 3 problems)" in shared.sentence
 
 
+@pytest.mark.slow
 def test_losses_that_are_not_above_0_have_no_ratio(tmp_path: Path) -> None:
     """They count in ranks and times; where all are such, there is neither ratio, profile nor shared setting."""
     usual = [made(tmp_path, name) for name in ("a", "b")]
@@ -172,6 +175,7 @@ def test_losses_that_are_not_above_0_have_no_ratio(tmp_path: Path) -> None:
     without.report(tmp_path / "suite.html")
 
 
+@pytest.mark.slow
 def test_by_a_metric_of_which_higher_is_better(tmp_path: Path) -> None:
     """Studies that chose by accuracy: what is compared is its distance to 1, in tables and in words."""
     options = {**OPTIONS, "by_metric": "accuracy"}
@@ -209,6 +213,7 @@ def test_the_geometric_mean_of_no_spread_lacks_an_upper_end() -> None:
     assert geometric(np.array([1.0, math.inf])).mean == math.inf
 
 
+@pytest.mark.slow
 def test_problems_are_trained_once_and_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A suite that was stopped after its first problem; finished, it is read and not trained."""
     problems = ["breast-cancer", "diabetes"]

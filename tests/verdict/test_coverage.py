@@ -157,6 +157,7 @@ def test_without_the_adjustment_eight_alike_are_not_tied(monkeypatch: pytest.Mon
     assert tied(alike(POPULATIONS["normal"], 8, 10, 100, monkeypatch)) < 0.7
 
 
+@pytest.mark.slow
 def test_true_places_lie_in_their_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all candidates at once, in 95% of studies; and the intervals do say something."""
     monkeypatch.setattr(chances, "RESAMPLES", 1)
@@ -203,6 +204,7 @@ def test_so_many_more_seeds_do_settle_it(gap: float, optimizers: int, monkeypatc
     assert np.mean(settled) >= 0.8 - 2.5 * math.sqrt(0.16 / len(settled))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_looking_again_four_times_keeps_false_separations_rare(
     optimizers: int, monkeypatch: pytest.MonkeyPatch
@@ -239,6 +241,7 @@ def test_what_no_number_of_seeds_would_settle() -> None:
 # Seeds × samples
 
 
+@pytest.mark.slow
 @pytest.mark.everyday(of=4)
 @pytest.mark.share(of=3)
 @pytest.mark.parametrize("noise", ["normal", "lognormal"])
@@ -432,6 +435,7 @@ def test_a_choice_costs_no_more_than_the_scale_allows() -> None:
     assert rank(-wild, floor=0.0)[1].regret == rank(-wild)[1].regret  # a mean off the scale is of something else
 
 
+@pytest.mark.slow
 def test_whoever_was_tuned_over_more_settings_is_first_more_often_but_not_told_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

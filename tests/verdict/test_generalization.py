@@ -153,6 +153,7 @@ def test_no_gap_between_different_losses() -> None:
     assert all(one.gap is None for one in generalization(*study_of(SHAPES, regularizers=["label_smoothing(0.1)"])))
 
 
+@pytest.mark.slow
 def test_a_studys_own(tiny: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = tiny.generalization()
     assert [one.level for one in found] == [e.optimizer for e in tiny.verdict.entries]
@@ -170,6 +171,7 @@ def test_a_studys_own(tiny: Study, tmp_path: Path, capsys: pytest.CaptureFixture
     assert '<h2 id="generalization-title">' in page
 
 
+@pytest.mark.slow
 def test_with_folds(tmp_path: Path) -> None:
     study = compare(
         "diabetes",

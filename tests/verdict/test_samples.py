@@ -37,6 +37,7 @@ def study(rng: np.random.Generator, gap: float, candidates: int, judged: int, se
     return means + of_seed + shared + of_sample + of_model + 0.1 * rng.normal(size=(seeds, judged * PARTS, candidates))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("candidates", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_so_many_samples_do_settle_it(candidates: int) -> None:
     """Of those that are told a number and extend until it judges, in whole parts, four of five at least."""
@@ -107,6 +108,7 @@ def coverage(judged: int, flat: bool = False) -> tuple[float, float]:
     return float(np.mean(held)), float(np.mean(widths))
 
 
+@pytest.mark.slow
 def test_the_true_difference_of_the_models_lies_in_its_interval() -> None:
     for judged in (1, 3, 5):
         assert coverage(judged)[0] >= 0.95 - 2.5 * math.sqrt(0.95 * 0.05 / 400), judged

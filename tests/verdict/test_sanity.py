@@ -73,6 +73,7 @@ def test_each_sign_is_said_where_it_is(sign: str, tmp_path: Path) -> None:
     assert len([line for line in said if re.search(words, line)]) == 1
 
 
+@pytest.mark.slow
 def test_a_sign_is_on_the_page_in_a_terminal_and_in_json(tmp_path: Path) -> None:
     given, words = HAS["few"]
     study, said = signs(given, tmp_path)
