@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,8 +104,10 @@ def test_an_operation_without_a_rule_is_named(name: str) -> None:
         compiled(training(model, case.loss), *batches)
 
 
-def test_a_use_that_a_rule_does_not_foresee_is_uncovered(monkeypatch: pytest.MonkeyPatch) -> None:
-    from thalweg.programs import operations
+def test_a_use_that_a_rule_does_not_foresee_is_uncovered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from thalweg.programs import native, operations
+
+    monkeypatch.setattr(native, "cache_folder", lambda: tmp_path)
 
     def broken(*_: object, **__: object) -> object:
         raise IndexError("list index out of range")

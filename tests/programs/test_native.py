@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from thalweg.programs import compiled as compilation
 from thalweg.programs import native
 
 from .harness import compiled, run
@@ -46,8 +48,28 @@ def test_the_second_compilation_reads_the_first(folder: Path, monkeypatch: pytes
     (file,) = files(folder)
     written = file.stat().st_mtime_ns
     monkeypatch.setattr(native, "_optimise", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(compilation, "_lowered", lambda _: pytest.fail("lowered again"))
     assert torch.equal(result(), first)
     assert file.stat().st_mtime_ns == written
+
+
+def test_code_of_another_version_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = result()
+    monkeypatch.setattr(native, "_sources", lambda: b"another")
+    assert torch.equal(result(), first)
+    assert len(files(folder)) == 2
+
+
+def multiplied(by: torch.Tensor | float, x: torch.Tensor) -> list[torch.Tensor]:
+    return [x * by]
+
+
+def test_each_constant_has_code_of_its_own(folder: Path) -> None:
+    x = torch.ones(3, 2)
+    for constant in (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]), torch.tensor(3.0), 4.0, 5.0):
+        step = compiled(functools.partial(multiplied, constant), (3, [x]), (2, [x[:2]]))
+        assert torch.equal(run(step, [x], 3)[0], x * constant)
+    assert len(files(folder)) == 5
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])

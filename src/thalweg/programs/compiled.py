@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,19 @@ def compile_graph(graph: Graph) -> Step:
     Raises:
         Uncovered: it has an operation without a rule, or one in a use that its rule does not foresee.
     """
+    code = Code(_content(graph), lambda: _lowered(graph))
+    return Step(
+        code,
+        graph,
+        Dim(tuple(code.known["room"])),
+        [node.target.detach().contiguous().clone() for node in graph.nodes if _in_memory(node)],
+        [tuple(Dim(tuple(size)) for size in shape) for shape in code.known["shapes"]],
+        [getattr(torch, dtype) for dtype in code.known["dtypes"]],
+    )
+
+
+def _lowered(graph: Graph) -> tuple[str, dict[str, Any]]:
+    """The graph as LLVM text, and its room and the shapes and dtypes of its outputs."""
     try:
         lowering = _Lowering(graph)
         text = lowering.text()
@@ -57,21 +71,49 @@ def compile_graph(graph: Graph) -> Step:
     except Exception as error:  # a use of an operation that its rule does not foresee
         raise Uncovered(f"the step cannot be compiled: {type(error).__name__}: {error}") from error
     outputs = [lowering.results[ref.node][0] for ref in graph.outputs]
-    return Step(
-        Code(text),
-        graph,
-        lowering.assembly.room,
-        lowering.constants,
-        [o.shape for o in outputs],
-        [o.dtype for o in outputs],
-    )
+    return text, {
+        "room": lowering.assembly.room.coefficients,
+        "shapes": [[size.coefficients for size in o.shape] for o in outputs],
+        "dtypes": [str(o.dtype).removeprefix("torch.") for o in outputs],
+    }
+
+
+def _content(graph: Graph) -> bytes:
+    """All that the text of the graph is made from; the names of its inputs are not."""
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            digest.update(f"tensor {value.dtype} {tuple(value.shape)} ".encode())
+            digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, list | tuple):
+            digest.update(b"(")
+            for each in value:
+                add(each)
+            digest.update(b")")
+        elif isinstance(value, dict):
+            add([*value.items()])
+        else:
+            digest.update(f"{value!r},".encode())
+
+    add((graph.inputs, graph.outputs))
+    for k, node in enumerate(graph.nodes):
+        target = node.target
+        add(None if k < graph.inputs else target if isinstance(target, Tensor) else str(target))
+        add((node.args, node.kwargs, node.shapes, node.dtypes))
+    return digest.digest()
+
+
+def _in_memory(node: Node) -> bool:
+    """Whether it is a constant that the code reads; a single number stands in the code itself."""
+    return isinstance(node.target, Tensor) and node.target.dim() > 0
 
 
 class _Lowering:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.assembly = graph, Assembly()
         self.assembly.status.argument = graph.inputs + len(graph.outputs)
-        self.constants: list[Tensor] = []
+        self.constants = 0
         self.results: list[tuple[Value, ...]] = []
         self.uses = _uses(graph)
         for k, node in enumerate(graph.nodes):
@@ -104,11 +146,10 @@ class _Lowering:
         )
 
     def _constant(self, tensor: Tensor) -> Value:
-        if tensor.dim() == 0 and tensor.numel() == 1:
-            number = tensor.item()
-            return Context(self.assembly, [()], [tensor.dtype]).constant((), tensor.dtype, number)
-        place = self.graph.inputs + len(self.graph.outputs) + 1 + len(self.constants)
-        self.constants.append(tensor.detach().contiguous().clone())
+        if not tensor.dim():
+            return Context(self.assembly, [()], [tensor.dtype]).constant((), tensor.dtype, tensor.item())
+        place = self.graph.inputs + len(self.graph.outputs) + 1 + self.constants
+        self.constants += 1
         shape = tuple(Dim.of(s) for s in tensor.shape)
         return stored(Buffer(tensor.dtype, product(shape), place), shape)
 

@@ -1,14 +1,15 @@
-"""LLVM text compiled into this process, with the BLAS that SciPy brings; kept on disk by content."""
+"""LLVM text compiled into this process, with the BLAS that SciPy brings; kept on disk by what it was made from."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import platform
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,38 +64,62 @@ def registers() -> tuple[int, int]:
 
 
 class Code:
-    """A compiled module; its functions live as long as it does."""
+    """A compiled module; its functions live as long as it does.
 
-    def __init__(self, text: str) -> None:
+    Attributes:
+        known: what is to be known of it beside its functions.
+    """
+
+    def __init__(self, of: bytes, make: Callable[[], tuple[str, Any]]) -> None:
+        """
+        Args:
+            of: all that the module depends on beside this package's code and this processor.
+            make: gives its LLVM text and what is to be known of it, in JSON's types; not called where it is on disk.
+        """
         with _lock:
             target, name, features = _host()
             machine = target.create_target_machine(cpu=name, features=features, opt=3)  # an engine owns its own
             host = f"{llvm.llvm_version_info} {name} {features}"
-            key = hashlib.sha256(f"{host}\n{text}".encode()).hexdigest()[:24]
+            key = hashlib.sha256(b"\n".join([_sources(), host.encode(), of])).hexdigest()[:24]
             path = cache_folder() / f"thalweg_step_{key}.o"
-            module = llvm.parse_assembly(text)
-            content = _read(path)
-            if content is None:
+            saved = _read(path)
+            if saved is None:
+                text, self.known = make()
+                module, content = llvm.parse_assembly(text), None
                 _optimise(module, machine)
+            else:
+                module = llvm.parse_assembly("")  # the object code has all of it
+                self.known, content = saved
             self.engine = llvm.create_mcjit_compiler(module, machine)
-            self.engine.set_object_cache(lambda module, made: _write(path, made), lambda module: content)
+            self.engine.set_object_cache(lambda _, made: _write(path, self.known, made), lambda _: content)
             self.engine.finalize_object()
 
     def address(self, name: str) -> int:
         return self.engine.get_function_address(name)
 
 
-def _read(path: Path) -> bytes | None:
-    """The object code in the file; None where there is none, or where it is damaged."""
+@functools.cache
+def _sources() -> bytes:
+    """What stands for the code that makes text of a graph: other code could make another text."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
+
+
+def _read(path: Path) -> tuple[Any, bytes] | None:
+    """What is known of the module in the file, and its object code; None where there is none, or it is damaged."""
     try:
         saved = path.read_bytes()
     except OSError:
         return None
     digest, content = saved[:32], saved[32:]
-    return content if hashlib.sha256(content).digest() == digest else None
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    known, _, code = content.partition(b"\n")
+    return json.loads(known), code
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, known: Any, code: bytes) -> None:
+    content = json.dumps(known).encode() + b"\n" + code
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     with os.fdopen(handle, "wb") as file:
         file.write(hashlib.sha256(content).digest() + content)

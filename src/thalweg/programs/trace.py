@@ -80,6 +80,7 @@ class Graph:
 
 
 Call = Callable[..., Sequence[Tensor]]
+ATEN = torch.ops.aten
 ROUNDS = 3  # of a trace: PyTorch's rules for some operations write in place, which the next round takes out
 
 
@@ -137,11 +138,51 @@ def out_of_place(
     Args:
         mode: "fake" traces without computing.
     """
+    _take_out(module)
     for _ in range(ROUNDS):
         if not any(in_place(node) for node in module.graph.nodes):
             break
         module = make_fx(functionalize(module), decompositions, tracing_mode=mode)(*arguments)
     return module
+
+
+def _take_out(module: fx.GraphModule) -> None:
+    """Replace what writes to a tensor that has no view and is written once, as batch norm to its statistics.
+
+    A further trace, which takes out all the rest, has a third of the time of a model with batch norm.
+    """
+    place = {node: k for k, node in enumerate(module.graph.nodes)}
+    for node in filter(in_place, place):
+        target, given = node.args[0], node.args[1]
+        if not _alone(target, node) or any(map(in_place, node.users)):
+            continue
+        if node.target is ATEN.copy_.default and _alone(given, node) and _kind(given) == _kind(target):
+            value = given
+        elif node.target is ATEN.add_.Tensor and len(node.args) == 2 and type(given) is int:
+            with module.graph.inserting_before(node):
+                value = module.graph.call_function(ATEN.add.Tensor, (target, given))
+            value.meta["val"] = node.meta["val"]
+        else:
+            continue
+        for written in (target, node):
+            written.replace_all_uses_with(value, lambda reader, node=node: place.get(reader, -1) > place[node])
+        module.graph.erase_node(node)
+    module.recompile()
+
+
+def _alone(value: Any, writer: fx.Node) -> bool:
+    """Whether it is a result of its own of which nothing makes a view and to which nobody but the writer writes."""
+    return isinstance(value, fx.Node) and all(map(_fresh, {value, *value.users} - {writer}))
+
+
+def _fresh(node: fx.Node) -> bool:
+    """Whether the operation's result shares no memory with what it is given."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and all(result.alias_info is None for result in schema.returns)
+
+
+def _kind(node: fx.Node) -> tuple[torch.Size, torch.dtype]:
+    return node.meta["val"].shape, node.meta["val"].dtype
 
 
 def _reason(error: Exception) -> str:
