@@ -69,6 +69,18 @@ def written_on(x: Tensor) -> list[Tensor]:
     return [y, z * 2]
 
 
+def with_a_factor(x: Tensor) -> list[Tensor]:
+    y = x.clone()
+    y.add_(1, alpha=2)
+    return [y * 2]
+
+
+def of_one_argument(x: Tensor) -> list[Tensor]:
+    y = x.clone()
+    y.relu_()
+    return [y, x * 2]
+
+
 def of_another_dtype(x: Tensor) -> list[Tensor]:
     y = x.clone()
     y.copy_((x * 2).to(torch.float64))
@@ -89,6 +101,8 @@ BY_FUNCTIONALIZATION = (
     source_written_later,
     view_of_a_source_written_later,
     written_on,
+    with_a_factor,
+    of_one_argument,
     of_another_dtype,
     of_another_shape,
 )

@@ -142,6 +142,7 @@ def out_of_place(
     for _ in range(ROUNDS):
         if not any(in_place(node) for node in module.graph.nodes):
             break
+        module.recompile()
         module = make_fx(functionalize(module), decompositions, tracing_mode=mode)(*arguments)
     return module
 
@@ -153,12 +154,13 @@ def _take_out(module: fx.GraphModule) -> None:
     """
     place = {node: k for k, node in enumerate(module.graph.nodes)}
     for node in filter(in_place, place):
-        target, given = node.args[0], node.args[1]
-        if not _alone(target, node) or any(map(in_place, node.users)):
+        target, *more = node.args
+        if len(more) != 1 or node.kwargs or not _alone(target, node) or any(map(in_place, node.users)):
             continue
+        (given,) = more
         if node.target is ATEN.copy_.default and _alone(given, node) and _kind(given) == _kind(target):
             value = given
-        elif node.target is ATEN.add_.Tensor and len(node.args) == 2 and type(given) is int:
+        elif node.target is ATEN.add_.Tensor and type(given) is int:
             with module.graph.inserting_before(node):
                 value = module.graph.call_function(ATEN.add.Tensor, (target, given))
             value.meta["val"] = node.meta["val"]
@@ -167,7 +169,6 @@ def _take_out(module: fx.GraphModule) -> None:
         for written in (target, node):
             written.replace_all_uses_with(value, lambda reader, node=node: place.get(reader, -1) > place[node])
         module.graph.erase_node(node)
-    module.recompile()
 
 
 def _alone(value: Any, writer: fx.Node) -> bool:
