@@ -20,6 +20,7 @@ from ..kernels.generated import module
 from ..kernels.lower import Printer
 from ..kernels.numba_cpu import Launch
 from ..kernels.threads import addresses
+from ..language import say
 from .slopes import WIDE, derivatives, walkable
 
 _LIBRARY = "acos acosh asin asinh atan atan2 atanh cosh erf log sinh sqrt tan tanh"
@@ -44,7 +45,9 @@ class _Printer(Printer):
     def _print_Function(self, expr: sp.Function) -> str:
         name = type(expr).__name__
         if name not in (*_FUNCTIONS, "ceiling", "floor", "sign"):
-            raise SurfaceError(f"{expr} has no compiled form; use + − * / ** and {', '.join(_FUNCTIONS)}.")
+            raise SurfaceError(
+                say("{expr} has no compiled form; use + − * / ** and {names}.", expr=expr, names=", ".join(_FUNCTIONS))
+            )
         return self.call(name.replace("ceiling", "ceil"), *map(self._print, expr.args))
 
     _print_sin = _print_cos = _print_tanh = _print_exp = _print_log = _print_Function

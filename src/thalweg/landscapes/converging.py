@@ -21,6 +21,7 @@ from .. import schedules
 from ..errors import FormulaError, SurfaceError
 from ..formulas import Formula
 from ..formulas.base import Equations, symbol
+from ..language import say
 from ..numbers import COUNT
 from ..unknown import unknown
 from .descents import formula_of, starts_on
@@ -125,13 +126,17 @@ def convergence(
         if name not in formula.hyperparameters:
             raise FormulaError(unknown("hyperparameter", name, formula.hyperparameters, formula.name))
     if hyperparameter == "lr":
-        raise SurfaceError("lr always varies; name another hyperparameter to vary beside it, e.g. momentum.")
+        raise SurfaceError(say("lr always varies; name another hyperparameter to vary beside it, e.g. momentum."))
     minimum, begin = _places(surface, start)
     eigenvalues = np.linalg.eigvalsh(surface.hessian(minimum.tolist()))
     if not (np.isfinite(eigenvalues) & (eigenvalues > 0)).all():
         raise SurfaceError(
-            f"{surface} has no bowl at its minimum {minimum.tolist()}, whose shape decides at which rate a rule "
-            "converges; take a surface with a Hessian above 0 there."
+            say(
+                "{surface} has no bowl at its minimum {minimum}, whose shape decides at which rate a rule "
+                "converges; take a surface with a Hessian above 0 there.",
+                surface=surface,
+                minimum=minimum.tolist(),
+            )
         )
     grid = np.linspace(0.01, 4, 100) / eigenvalues[-1] if rates is None else _numbers("rates", rates, above=0)
     levels = np.linspace(0, 0.99, 100) if values is None else _numbers(hyperparameter, values)
@@ -151,13 +156,17 @@ def convergence(
 def _places(surface: Surface, start: Any) -> tuple[np.ndarray, np.ndarray]:
     """The minimum to go to, and where from."""
     if not surface.minima:
-        raise SurfaceError(f"{surface} has no known minimum to converge to; give a surface with minima=.")
+        raise SurfaceError(
+            say("{surface} has no known minimum to converge to; give a surface with minima=.", surface=surface)
+        )
     minima = np.array(surface.minima)
     if start is None:
         return minima[0], minima[0] + 1e-3 * np.ptp(surface.bounds, axis=1)
     starts = starts_on(surface, np.asarray(start, dtype=np.float64))
     if len(starts) > 1:
-        raise SurfaceError(f"{len(starts)} starts were given, and every path of the map has the same one.")
+        raise SurfaceError(
+            say("{starts} starts were given, and every path of the map has the same one.", starts=len(starts))
+        )
     return minima[np.argmin(np.linalg.norm(minima - starts[0], axis=1))], starts[0]
 
 
@@ -165,10 +174,12 @@ def _numbers(what: str, values: Any, above: float = -np.inf) -> np.ndarray:
     try:
         numbers = np.atleast_1d(np.asarray(values, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise SurfaceError(f"{what} is {values!r}; give a list of numbers.") from error
+        raise SurfaceError(
+            say("{what} is {values}; give a list of numbers.", what=what, values=repr(values))
+        ) from error
     if numbers.ndim != 1 or not len(numbers) or not (np.isfinite(numbers) & (numbers > above)).all():
-        positive = "positive " if above == 0 else ""
-        raise SurfaceError(f"{what} must be a list of finite {positive}numbers.")
+        positive = say("positive ") if above == 0 else ""
+        raise SurfaceError(say("{what} must be a list of finite {positive}numbers.", what=what, positive=positive))
     return numbers
 
 

@@ -7,6 +7,7 @@ import sympy as sp
 from ..calculus import Function, gradient
 from ..errors import SurfaceError
 from ..kernels import javascript
+from ..language import say
 from .slopes import derivatives
 from .surface import Surface
 
@@ -18,7 +19,9 @@ def printed(surface: Surface) -> dict[str, str]:
         SurfaceError: the surface is a Python function and has no expression.
     """
     if surface.expression is None:
-        raise SurfaceError(f"{surface} is a function in torch operations; a page needs an expression.")
+        raise SurfaceError(
+            say("{surface} is a function in torch operations; a page needs an expression.", surface=surface)
+        )
     variables, expression = surface.symbols, surface.expression
     if surface.is_compiled:
         slopes = derivatives(expression, variables)

@@ -113,8 +113,14 @@ class Surface(Typeset):
         points = np.asarray(points, dtype=np.float64)
         if points.shape[-1:] != (self.dimensions,):
             raise SurfaceError(
-                f"points of shape {points.shape} do not lie on {self.name}, which has {self.dimensions} "
-                f"variable{'s' * (self.dimensions > 1)}; the last axis must have as many coordinates."
+                say(
+                    "points of shape {shape} do not lie on {name}, which has {dimensions} variable{s}; the "
+                    "last axis must have as many coordinates.",
+                    shape=points.shape,
+                    name=self.name,
+                    dimensions=self.dimensions,
+                    s="s" * (self.dimensions > 1),
+                )
             )
         flat = points.reshape(-1, self.dimensions)
         losses, gradients = self._at(flat) if len(flat) else (np.empty(0), np.empty_like(flat))
@@ -169,7 +175,13 @@ def of_expression(expression: Any, name: str = "", variables: tuple[str, ...] | 
         raise SurfaceError(words)
     if len(set(names)) < len(names):
         twice = next(n for n in names if names.count(n) > 1)
-        raise SurfaceError(f"{expression} has two variables named {twice}; give each a name of its own.")
+        raise SurfaceError(
+            say(
+                "{expression} has two variables named {twice}; give each a name of its own.",
+                expression=expression,
+                twice=twice,
+            )
+        )
     real = {symbol: sp.Symbol(str(symbol), real=True) for symbol in free}
     order = variables or names
     fields = {"bounds": ((-SPAN, SPAN),) * len(order)} | fields
@@ -201,11 +213,11 @@ def of_function(
             value = function(*point) if several else function(point)
         except Exception as error:  # whatever a user's function may raise
             reason = f"{name} cannot be evaluated on tensors ({error})"
-            raise SurfaceError(f"{reason}; write it in torch operations.") from error
+            raise SurfaceError(say("{reason}; write it in torch operations.", reason=reason)) from error
         if not hasattr(value, "numel") or value.numel() != 1:
             shape = getattr(value, "shape", None)
             kind = type(value).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
-            raise SurfaceError(f"{name} must give one number for one point, not {kind}.")
+            raise SurfaceError(say("{name} must give one number for one point, not {kind}.", name=name, kind=kind))
         return value.reshape(())
 
     fields = {"bounds": ((-SPAN, SPAN),) * count} | fields
@@ -219,5 +231,5 @@ def _parameters(function: Callable[..., Any], name: str) -> list[str]:
         return ["point"]
     names = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
     if not names:
-        raise SurfaceError(f"{name} takes no point; write it as a function of a tensor, or of x and y.")
+        raise SurfaceError(say("{name} takes no point; write it as a function of a tensor, or of x and y.", name=name))
     return names

@@ -257,7 +257,10 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
     if callable(given):
         return of_function(given, dimensions, **known)
     raise SurfaceError(
-        f"a {type(given).__name__} is not a surface; give a name, an expression, or a function in torch operations."
+        say(
+            "a {kind} is not a surface; give a name, an expression, or a function in torch operations.",
+            kind=type(given).__name__,
+        )
     )
 
 

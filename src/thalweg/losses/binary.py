@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..arguments import declared
 from ..errors import ProblemError, UsageError, short
+from ..language import say
 from ..numbers import Range
 from . import fit
 from .base import FROM_0, Loss, Scale
@@ -68,7 +69,11 @@ class BCE(Loss):
         many = len(self.pos_weight) if isinstance(self.pos_weight, tuple) else 1
         if many > 1 and outputs.shape[-1:] != (many,):
             raise ProblemError(
-                f"bce has {many} positive weights, and the outputs are {fit.shape(outputs)}; give one for each output."
+                say(
+                    "bce has {many} positive weights, and the outputs are {outputs}; give one for each output.",
+                    many=many,
+                    outputs=fit.shape(outputs),
+                )
             )
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:

@@ -28,7 +28,11 @@ def as_many(outputs: Tensor, targets: Tensor | None, weights: Tensor | None) -> 
             )
     if weights is not None and weights.ndim != 1:
         raise ProblemError(
-            f"the sample weights are of shape {tuple(weights.shape)}; give one number per sample, ({len(outputs)},)."
+            say(
+                "the sample weights are of shape {shape}; give one number per sample, ({outputs},).",
+                shape=tuple(weights.shape),
+                outputs=len(outputs),
+            )
         )
 
 
@@ -55,7 +59,12 @@ def numbers(name: str, targets: Tensor, where: str = "") -> None:
     """Targets that are floats."""
     if not targets.is_floating_point():
         raise ProblemError(
-            f"{name} compares numbers, and the {_whose(where)} are {dtype(targets)}; convert them to floats."
+            say(
+                "{name} compares numbers, and the {where} are {targets}; convert them to floats.",
+                name=name,
+                where=_whose(where),
+                targets=dtype(targets),
+            )
         )
 
 
@@ -123,16 +132,27 @@ def class_axis(name: str, outputs: Tensor, targets: Tensor, axis: int | None = N
     if axis is not None:
         if axis % count == 0 or not -count < axis < count:
             raise ProblemError(
-                f"{name}: axis is {axis}, and the outputs are {shape(outputs)}; give the one of the classes, from 1 to "
-                f"{count - 1}, or -1 for the last."
+                say(
+                    "{name}: axis is {axis}, and the outputs are {outputs}; give the one of the classes, from 1 "
+                    "to {last}, or -1 for the last.",
+                    name=name,
+                    axis=axis,
+                    outputs=shape(outputs),
+                    last=count - 1,
+                )
             )
         return axis % count
     if count < 3 or targets.is_floating_point() or targets.shape[1:] != outputs.shape[1:-1]:
         return 1
     if targets.shape[1:] == outputs.shape[2:]:
         raise ProblemError(
-            f"{name} cannot tell which axis of the outputs {shape(outputs)} holds the classes, since class ids "
-            f"{shape(targets)} fit both; give {name}(axis=1), or {name}(axis=-1) if it is the last."
+            say(
+                "{name} cannot tell which axis of the outputs {outputs} holds the classes, since class ids "
+                "{targets} fit both; give {name}(axis=1), or {name}(axis=-1) if it is the last.",
+                name=name,
+                outputs=shape(outputs),
+                targets=shape(targets),
+            )
         )
     return count - 1
 
@@ -163,9 +183,17 @@ def probabilities(name: str, targets: Tensor, dim: int, where: str = "") -> None
     low, high = float(sums.min()), float(sums.max())
     if not (bool((targets >= 0).all()) and low >= 0.999 and high <= 1.001):
         raise ProblemError(
-            f"{name} needs probabilities that sum to 1 along axis {dim}, and the {_whose(where)} run from "
-            f"{float(targets.min()):g} to {float(targets.max()):g} with sums from {low:g} to {high:g}; "
-            "normalise them."
+            say(
+                "{name} needs probabilities that sum to 1 along axis {dim}, and the {where} run from {smallest} "
+                "to {largest} with sums from {low} to {high}; normalise them.",
+                name=name,
+                dim=dim,
+                where=_whose(where),
+                smallest=f"{float(targets.min()):g}",
+                largest=f"{float(targets.max()):g}",
+                low=f"{low:g}",
+                high=f"{high:g}",
+            )
         )
 
 
@@ -174,8 +202,14 @@ def chances(name: str, targets: Tensor, where: str = "") -> None:
     low, high = float(targets.min()), float(targets.max())
     if low < 0 or high > 1:
         raise ProblemError(
-            f"{name} needs targets from 0 to 1, and the {_whose(where)} run from {low:g} to {high:g}; make them 0 and "
-            "1, or give another loss."
+            say(
+                "{name} needs targets from 0 to 1, and the {where} run from {low} to {high}; make them 0 and "
+                "1, or give another loss.",
+                name=name,
+                where=_whose(where),
+                low=f"{low:g}",
+                high=f"{high:g}",
+            )
         )
 
 
@@ -183,9 +217,14 @@ def answers(name: str, targets: Tensor, where: str = "") -> None:
     """Targets of 0 and 1 alone."""
     if not bool(((targets == 0) | (targets == 1)).all()):
         raise ProblemError(
-            f"{name} of outputs shaped like the targets asks for targets of 0 and 1, and the {_whose(where)} run from "
-            f"{float(targets.min()):g} to {float(targets.max()):g}; give class ids with a score for each class, or "
-            "another metric."
+            say(
+                "{name} of outputs shaped like the targets asks for targets of 0 and 1, and the {where} run "
+                "from {smallest} to {largest}; give class ids with a score for each class, or another metric.",
+                name=name,
+                where=_whose(where),
+                smallest=f"{float(targets.min()):g}",
+                largest=f"{float(targets.max()):g}",
+            )
         )
 
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ProblemError
+from ..language import say
 from . import fit
 from .metrics import binary, positions
 
@@ -76,11 +77,15 @@ class Foreign:
         try:
             number = torch.as_tensor(value).double()
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ProblemError(f"it returned a {type(value).__name__}; it must return one number") from error
+            raise ProblemError(
+                say("it returned a {kind}; it must return one number", kind=type(value).__name__)
+            ) from error
         if number.ndim and self.library == OWN and len(number) == len(outputs):
             return number.mean()
         if number.numel() != 1:
-            raise ProblemError(f"it returned a tensor of shape {tuple(number.shape)}; it must return one number")
+            raise ProblemError(
+                say("it returned a tensor of shape {shape}; it must return one number", shape=tuple(number.shape))
+            )
         return number.reshape(())
 
 

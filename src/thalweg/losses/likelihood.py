@@ -20,6 +20,7 @@ from torch.distributions import Distribution, constraints, transform_to
 from ..aliases import called
 from ..arguments import declared, flag, optional, whole
 from ..errors import ProblemError, UsageError, first_line, short
+from ..language import say
 from ..numbers import Range
 from ..unknown import unknown
 from . import fit
@@ -58,7 +59,9 @@ def _check_fixed(what: str, value: Any) -> None:
         try:
             torch.as_tensor(value)
         except ValueError as failure:  # rows of unequal length
-            raise ProblemError(f"{what} is {short(repr(value))}; give rows of one length.") from failure
+            raise ProblemError(
+                say("{what} is {value}; give rows of one length.", what=what, value=short(repr(value)))
+            ) from failure
     elif not isinstance(value, bool | Tensor | Distribution):
         Range().check(what, value, ProblemError)
 
@@ -102,8 +105,13 @@ class NegativeLogLikelihood(Loss):
             for name in self._names:
                 if not _free(self._constraint(name)):
                     raise ProblemError(
-                        f"{name} of {self._called} must be {self._constraint(name)}: say transform=True to "
-                        "bring the outputs there, or transform=False if the model keeps to it already."
+                        say(
+                            "{name} of {called} must be {constraint}: say transform=True to bring the outputs there, "
+                            "or transform=False if the model keeps to it already.",
+                            name=name,
+                            called=self._called,
+                            constraint=self._constraint(name),
+                        )
                     )
         elif self.transform:
             for name in self._names:
@@ -132,11 +140,23 @@ class NegativeLogLikelihood(Loss):
                 raise ProblemError(unknown("parameter", str(parameter), self._accepted, self._called))
         twice = {p for p in self._names if p in self.fixed or self._names.count(p) > 1}
         if twice:
-            raise ProblemError(f"{self._called} is given {sorted(twice)[0]} twice; make it an output or fix it.")
+            raise ProblemError(
+                say(
+                    "{called} is given {twice} twice; make it an output or fix it.",
+                    called=self._called,
+                    twice=sorted(twice)[0],
+                )
+            )
         for parameter, needed in inspect.signature(self.distribution).parameters.items():  # type: ignore[arg-type]
             missing = parameter not in (*self._names, *self.fixed)
             if needed.default is needed.empty and needed.kind is needed.POSITIONAL_OR_KEYWORD and missing:
-                raise ProblemError(f"{self._called} needs {parameter} too; name it in outputs= or give it in fixed=.")
+                raise ProblemError(
+                    say(
+                        "{called} needs {parameter} too; name it in outputs= or give it in fixed=.",
+                        called=self._called,
+                        parameter=parameter,
+                    )
+                )
         for parameter, value in self.fixed.items():
             if parameter == "dim":  # of the matrices of LKJCholesky
                 Range(2, 1000, whole=True).check(f"{self.name} of {self._called}: dim", value, ProblemError)
@@ -151,8 +171,12 @@ class NegativeLogLikelihood(Loss):
             return transform_to(self._constraint(parameter))
         except NotImplementedError as error:
             raise ProblemError(
-                f"torch.distributions has no transform to {parameter} of {self._called}; say transform=False and let "
-                "the model keep to its constraint."
+                say(
+                    "torch.distributions has no transform to {parameter} of {called}; say transform=False and let "
+                    "the model keep to its constraint.",
+                    parameter=parameter,
+                    called=self._called,
+                )
             ) from error
 
     def made(self, outputs: Tensor) -> Distribution:
@@ -163,8 +187,15 @@ class NegativeLogLikelihood(Loss):
         else:
             if outputs.ndim <= abs(self.dim) or outputs.shape[self.dim] != len(names):
                 raise ProblemError(
-                    f"{self._called} takes {len(names)} parameters ({', '.join(names)}) along axis {self.dim} of the "
-                    f"outputs, which are {fit.shape(outputs)}; let the model return {len(names)} there."
+                    say(
+                        "{called} takes {count} parameters ({names}) along axis {dim} of the outputs, which are "
+                        "{outputs}; let the model return {count} there.",
+                        called=self._called,
+                        count=len(names),
+                        names=", ".join(names),
+                        dim=self.dim,
+                        outputs=fit.shape(outputs),
+                    )
                 )
             parts = outputs.unbind(self.dim)
         values: dict[str, Any] = {
@@ -186,8 +217,15 @@ class NegativeLogLikelihood(Loss):
         draw = (*distribution.batch_shape, *distribution.event_shape)
         if len(draw) != targets.ndim or draw[1:] != tuple(targets.shape[1:]):
             raise ProblemError(
-                f"{self._called} of outputs {fit.shape(outputs)} draws {fit.shape(outputs.new_empty(draw))}, and the "
-                f"{where + ' ' if where else ''}targets are {fit.shape(targets)}; reshape the targets or the outputs."
+                say(
+                    "{called} of outputs {outputs} draws {draw}, and the {where}targets are {targets}; reshape "
+                    "the targets or the outputs.",
+                    called=self._called,
+                    outputs=fit.shape(outputs),
+                    draw=fit.shape(outputs.new_empty(draw)),
+                    where=where + " " if where else "",
+                    targets=fit.shape(targets),
+                )
             )
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
@@ -207,8 +245,15 @@ class NegativeLogLikelihood(Loss):
         if not bool(torch.as_tensor(allowed).all()):
             over = short(" ".join(str(support).split()))
             raise ProblemError(
-                f"{self._called} is a distribution over {over}, and the {where + ' ' if where else ''}targets run "
-                f"from {float(targets.min()):g} to {float(targets.max()):g}; change the distribution or the targets."
+                say(
+                    "{called} is a distribution over {over}, and the {where}targets run from {smallest} to "
+                    "{largest}; change the distribution or the targets.",
+                    called=self._called,
+                    over=over,
+                    where=where + " " if where else "",
+                    smallest=f"{float(targets.min()):g}",
+                    largest=f"{float(targets.max()):g}",
+                )
             )
 
     @contextmanager
@@ -220,8 +265,15 @@ class NegativeLogLikelihood(Loss):
             raise
         except (AttributeError, RuntimeError, TypeError, ValueError) as failure:
             raise ProblemError(
-                f"{self._called} cannot be made of {', '.join(self._names)} {fit.shape(outputs)} and fixed="
-                f"{short(repr(dict(self.fixed)))}: {first_line(failure)}; change outputs= or fixed=."
+                say(
+                    "{called} cannot be made of {names} {outputs} and fixed={fixed}: {failure}; change outputs= "
+                    "or fixed=.",
+                    called=self._called,
+                    names=", ".join(self._names),
+                    outputs=fit.shape(outputs),
+                    fixed=short(repr(dict(self.fixed))),
+                    failure=first_line(failure),
+                )
             ) from failure
 
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ProblemError, short
+from ..language import say
 from ..numbers import Range
 from . import fit
 from .base import REDUCTIONS
@@ -80,14 +81,24 @@ def linear_cross_entropy(
     Range(0.0, 1.0).check("linear_cross_entropy: label_smoothing", label_smoothing, ProblemError)
     if reduction not in REDUCTIONS:
         allowed = " or ".join(map(repr, REDUCTIONS))
-        raise ProblemError(f"linear_cross_entropy: reduction is {short(repr(reduction))}; give {allowed}.")
+        raise ProblemError(
+            say(
+                "linear_cross_entropy: reduction is {reduction}; give {allowed}.",
+                reduction=short(repr(reduction)),
+                allowed=allowed,
+            )
+        )
     _check(hidden, weight, targets, bias)
     share = class_weights("linear_cross_entropy", class_weight, ProblemError)
     if share is not None:
         share = torch.as_tensor(share, device=hidden.device)
         if len(share) != len(weight):
             raise ProblemError(
-                f"linear_cross_entropy has {len(share)} class weights for {len(weight)} classes; give one per class."
+                say(
+                    "linear_cross_entropy has {share} class weights for {weight} classes; give one per class.",
+                    share=len(share),
+                    weight=len(weight),
+                )
             )
     mixed = torch.is_autocast_enabled(hidden.device.type)
     if mixed:
@@ -95,8 +106,10 @@ def linear_cross_entropy(
         hidden, weight, bias = hidden.to(fast), weight.to(fast), None if bias is None else bias.to(fast)
     elif len({t.dtype for t in (hidden, weight, bias) if t is not None}) > 1:
         raise ProblemError(
-            f"hidden is {fit.dtype(hidden)} and weight and bias are of another type; "
-            "make them one, or use torch.autocast."
+            say(
+                "hidden is {hidden} and weight and bias are of another type; make them one, or use torch.autocast.",
+                hidden=fit.dtype(hidden),
+            )
         )
     if hidden.device.type == "cpu":  # elsewhere it would wait for the device, and torch says it there
         fit.in_range(targets, len(weight), ignored=ignore_index)
@@ -134,8 +147,11 @@ class _Function(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         if torch.is_grad_enabled():
             raise ProblemError(
-                "linear_cross_entropy cannot be differentiated twice; for second derivatives use "
-                "torch.nn.functional.cross_entropy(torch.nn.functional.linear(hidden, weight, bias), targets)."
+                say(
+                    "linear_cross_entropy cannot be differentiated twice; for second derivatives use "
+                    "torch.nn.functional.cross_entropy(torch.nn.functional.linear(hidden, weight, bias), "
+                    "targets)."
+                )
             )
         (gradient,) = gradients
         slopes, ctx.slopes = ctx.slopes, None  # scaled in place, which only the first backward may do
@@ -240,13 +256,24 @@ def _check(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None)
     sizes = f"hidden {tuple(hidden.shape)}, weight {tuple(weight.shape)} and targets {tuple(targets.shape)}"
     if not hidden.ndim or weight.ndim != 2 or hidden.shape[-1] != weight.shape[1] or hidden.shape[:-1] != targets.shape:
         raise ProblemError(
-            f"linear_cross_entropy got {sizes}; give hidden (…, features), weight (classes, features) and targets (…,)."
+            say(
+                "linear_cross_entropy got {sizes}; give hidden (…, features), weight (classes, features) and "
+                "targets (…,).",
+                sizes=sizes,
+            )
         )
     if targets.is_floating_point() or targets.dtype == torch.bool:
         raise ProblemError(
-            f"linear_cross_entropy needs class ids, and the targets are {fit.dtype(targets)}; make them int64."
+            say(
+                "linear_cross_entropy needs class ids, and the targets are {targets}; make them int64.",
+                targets=fit.dtype(targets),
+            )
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ProblemError(
-            f"the bias is of shape {tuple(bias.shape)} for {len(weight)} classes; give one number per class."
+            say(
+                "the bias is of shape {shape} for {weight} classes; give one number per class.",
+                shape=tuple(bias.shape),
+                weight=len(weight),
+            )
         )

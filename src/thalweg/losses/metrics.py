@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..arguments import choice, number, optional, whole
 from ..errors import ProblemError
+from ..language import say
 from . import fit
 from .base import ANY, Labelled, Scale
 from .classification import CrossEntropy
@@ -100,7 +101,12 @@ class TopK(Mean):
         fit.in_range(targets, classes, where, IGNORED)
         if self.k > classes:
             raise ProblemError(
-                f"{self.label} asks for the first {self.k} of {classes} classes; give at most {classes}."
+                say(
+                    "{label} asks for the first {k} of {classes} classes; give at most {classes}.",
+                    label=self.label,
+                    k=self.k,
+                    classes=classes,
+                )
             )
 
     def mean(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -326,8 +332,12 @@ def answers(name: str, outputs: Tensor, targets: Tensor, where: str, threshold: 
     fit.answers(name, targets, where)
     if threshold == 0 and len(outputs) > 1 and bool(((outputs >= 0) & (outputs <= 1)).all()):
         raise ProblemError(
-            f"{name} says yes where an output is above 0, and the model's lie between 0 and 1, as probabilities do; "
-            "leave the sigmoid out of the model, or give threshold=0.5 to accuracy or f1."
+            say(
+                "{name} says yes where an output is above 0, and the model's lie between 0 and 1, as "
+                "probabilities do; leave the sigmoid out of the model, or give threshold=0.5 to accuracy or "
+                "f1.",
+                name=name,
+            )
         )
 
 

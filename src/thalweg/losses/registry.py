@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import calls
 from ..arguments import build
 from ..errors import ProblemError
+from ..language import say
 from ..samples import Samples, call, scores
 from .base import ANY, Loss, Measure, Scale
 from .foreign import Foreign
@@ -56,8 +57,11 @@ class Custom(Loss, listed=False):
         values = super()._rows(outputs, targets)
         if not values.ndim:
             raise ProblemError(
-                f"{self.label} gives one number for the whole batch, so samples cannot be weighed; "
-                "let it return one value per sample."
+                say(
+                    "{label} gives one number for the whole batch, so samples cannot be weighed; let it return "
+                    "one value per sample.",
+                    label=self.label,
+                )
             )
         return values
 

@@ -84,7 +84,7 @@ class Landscape:
             UsageError: of a plane.
         """
         if self.kind != "line":
-            raise UsageError("a barrier lies between two solutions; give landscape to=, the second one.")
+            raise UsageError(say("a barrier lies between two solutions; give landscape to=, the second one."))
         t = self.axes[0]
         rise = self.losses - ((1 - t) * self.ends[0] + t * self.ends[1])
         return float(np.max(rise[(t >= 0) & (t <= 1)], initial=0.0))
@@ -242,7 +242,7 @@ def landscape(
         name, module, ready, states, other = solutions(model, problem, optimizer, to, chosen)
     else:
         if optimizer is not None:
-            raise UsageError("optimizer= chooses a member of a study; leave it out for a network.")
+            raise UsageError(say("optimizer= chooses a member of a study; leave it out for a network."))
         chosen = kind or ("line" if to is not None else "path" if path is not None else "random")
         _agree(chosen, to is not None, path is not None)
         name, module, ready = type(model).__name__, model, _prepared(model, problem)
@@ -257,29 +257,41 @@ def landscape(
 
 def _check(kind: str | None, points: int | None, span: float, part: str, samples: int | None) -> None:
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"the kind is {kind!r}; give {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
+        raise UsageError(
+            say(
+                "the kind is {kind}; give {names} or {last}.",
+                kind=repr(kind),
+                names=", ".join(KINDS[:-1]),
+                last=KINDS[-1],
+            )
+        )
     for what, value, least in (("points", points, 3), ("samples", samples, 1)):
         if value is not None:
             Range(least, whole=True).check(what, value)
     POSITIVE.check("the span", span)
     if part not in ("validation", "train"):
-        raise UsageError(f"the part is {part!r}; give validation or train: the test part is for the last word alone.")
+        raise UsageError(
+            say(
+                "the part is {part}; give validation or train: the test part is for the last word alone.",
+                part=repr(part),
+            )
+        )
 
 
 def _agree(kind: str, to: bool, path: bool) -> None:
     if kind == "line" and not to:
-        raise UsageError("a line goes from one solution to another; give to=, the second one.")
+        raise UsageError(say("a line goes from one solution to another; give to=, the second one."))
     if kind == "path" and not path:
-        raise UsageError("the plane of a path needs the path; give path=, the state_dicts that training came by.")
+        raise UsageError(say("the plane of a path needs the path; give path=, the state_dicts that training came by."))
     if kind != "line" and to:
-        raise UsageError(f"to= is the end of a line, and kind is {kind!r}; leave one of them out.")
+        raise UsageError(say("to= is the end of a line, and kind is {kind}; leave one of them out.", kind=repr(kind)))
 
 
 def _prepared(model: Any, problem: Any) -> Any:
     if not isinstance(model, nn.Module):
-        raise UsageError(f"the model is a {type(model).__name__}; give a torch.nn.Module or a tw.Study.")
+        raise UsageError(say("the model is a {kind}; give a torch.nn.Module or a tw.Study.", kind=type(model).__name__))
     if problem is None:
-        raise UsageError("a network has a loss on data alone; give problem=, a tw.Problem or a built-in's name.")
+        raise UsageError(say("a network has a loss on data alone; give problem=, a tw.Problem or a built-in's name."))
     from ..problem.prepare import prepare
 
     return prepare(problem)
@@ -289,7 +301,7 @@ def _samples(ready: Any, part: str, samples: int | None, seed: int) -> tuple[Sam
     """The samples to measure on, and how many there are in all."""
     data = ready.validation if part == "validation" else ready.train
     if not isinstance(data, Samples):
-        raise UsageError("the train data are a DataLoader, which draws; measure on part='validation'.")
+        raise UsageError(say("the train data are a DataLoader, which draws; measure on part='validation'."))
     if samples is None or samples >= data.size:
         return data, data.size
     chosen = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:samples]
@@ -302,7 +314,12 @@ def _slices(model: nn.Module, ready: Any, samples: Samples) -> Slices:
     except Exception as fault:  # whatever a user's forward pass may raise
         words = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
         raise ProblemError(
-            f"{type(model).__name__} fails on the inputs of {ready.name} ({words}); give the problem it was trained on."
+            say(
+                "{kind} fails on the inputs of {name} ({words}); give the problem it was trained on.",
+                kind=type(model).__name__,
+                name=ready.name,
+                words=words,
+            )
         ) from fault
 
 
@@ -344,8 +361,11 @@ def _along(slices: Slices, model: nn.Module, path: Any, _: Any, points: int | No
     plane: Plane | None = principal(states, slices.names)
     if plane is None:
         raise UsageError(
-            f"a path of {len(states)} points, the network among them, spans fewer than two directions; "
-            "give more of its points."
+            say(
+                "a path of {states} points, the network among them, spans fewer than two directions; give "
+                "more of its points.",
+                states=len(states),
+            )
         )
     axes = []
     for values in plane.coordinates.T:
@@ -382,13 +402,20 @@ def _grid(slices: Slices, here: State, directions: Sequence[State], axes: tuple[
 def _state(slices: Slices, source: Any, what: str) -> State:
     """The tensors of a network or a state_dict that belong to a point."""
     if not isinstance(source, nn.Module | Mapping):
-        raise UsageError(f"{what} is a {type(source).__name__}; give a network or its state_dict.")
+        raise UsageError(
+            say("{what} is a {kind}; give a network or its state_dict.", what=what, kind=type(source).__name__)
+        )
     state = source.state_dict() if isinstance(source, nn.Module) else source
     here = slices.here()
     for name, tensor in here.items():
         if name not in state or state[name].shape != tensor.shape:
             has = f"{name} of shape {tuple(state[name].shape)}" if name in state else f"no {name}"
             raise UsageError(
-                f"{what} has {has}, and the network one of shape {tuple(tensor.shape)}; both must be of the same kind."
+                say(
+                    "{what} has {has}, and the network one of shape {shape}; both must be of the same kind.",
+                    what=what,
+                    has=has,
+                    shape=tuple(tensor.shape),
+                )
             )
     return {name: state[name].detach().to(tensor) for name, tensor in here.items()}

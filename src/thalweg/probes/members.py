@@ -13,6 +13,7 @@ from torch import nn
 from ..engine.programs import Programs, built
 from ..errors import UsageError
 from ..landscapes.slices import State
+from ..language import say
 from ..plan.factors import Setting
 from ..population.block import Block
 from ..problem.declaration import Problem
@@ -37,7 +38,9 @@ def solutions(
     if to is None:
         return f"{setting.optimizer} on {ready.name}", module, ready, states, None
     if not isinstance(to, str):
-        raise UsageError(f"to= of a study is another optimizer's label, and was given as a {type(to).__name__}.")
+        raise UsageError(
+            say("to= of a study is another optimizer's label, and was given as a {kind}.", kind=type(to).__name__)
+        )
     other = _path(results, programs, results.chosen(to), 1)[-1]
     return f"{setting.optimizer} to {to} on {ready.name}", module, ready, states, other
 
@@ -48,9 +51,17 @@ def _path(results: Results, programs: Programs, setting: Setting, points: int) -
     runs = table[matching(table, setting) & (table["status"] == "finished")]
     if runs.empty:
         if not table[matching(table, setting)]["status"].isin(ENDED).all():
-            raise UsageError(f"no run of {setting.optimizer} has ended yet; its network can be looked at once one has.")
+            raise UsageError(
+                say(
+                    "no run of {optimizer} has ended yet; its network can be looked at once one has.",
+                    optimizer=setting.optimizer,
+                )
+            )
         raise UsageError(
-            f"all runs of {setting.optimizer} diverged, so no network can be looked at; choose another optimizer."
+            say(
+                "all runs of {optimizer} diverged, so no network can be looked at; choose another optimizer.",
+                optimizer=setting.optimizer,
+            )
         )
     judged = runs[runs["stage"] == results.verdict.stage]
     run_seed = int((runs if judged.empty else judged)["seed"].min())

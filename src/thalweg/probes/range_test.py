@@ -222,7 +222,9 @@ def range_test(
         Range(least, whole=True).check(what, value, PlanError)
     rule = formulas.get(optimizer)
     if "lr" not in rule.hyperparameters:
-        raise PlanError(f"{rule.label} has no hyperparameter lr, so there is no rate to test; add lr to it.")
+        raise PlanError(
+            say("{label} has no hyperparameter lr, so there is no rate to test; add lr to it.", label=rule.label)
+        )
     declared = load(problem)
     ready = prepare(declared if model is None else replace(declared, model=_copies(model)))
     name = check_device(device)
@@ -252,7 +254,7 @@ def _tested(ready: Prepared, rule: Formula, grid: Sequence[float], seeds: int, t
 def _copies(model: nn.Module) -> Any:
     """A function that gives a model just like this one, each time."""
     if not isinstance(model, nn.Module):
-        raise ProblemError(f"model is a {type(model).__name__}; give the torch.nn.Module to begin with.")
+        raise ProblemError(say("model is a {kind}; give the torch.nn.Module to begin with.", kind=type(model).__name__))
     start = copy.deepcopy(model).cpu()
     return lambda: copy.deepcopy(start)
 

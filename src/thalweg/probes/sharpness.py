@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..engine.programs import Programs
 from ..errors import PlanError, ProblemError
+from ..language import say
 from ..plan.factors import Setting, shown, words_of
 from ..population.batched import Batched
 from ..population.block import Block
@@ -117,7 +118,7 @@ def sharpness(
     """
     _check_epsilon(epsilon)
     if not isinstance(model, nn.Module):
-        raise ProblemError(f"model is a {type(model).__name__}; give the trained torch.nn.Module.")
+        raise ProblemError(say("model is a {kind}; give the trained torch.nn.Module.", kind=type(model).__name__))
     ready = problem if isinstance(problem, Prepared) else prepare(load(problem))
     batched = Batched(model, ready.loss, {})
     samples = _samples(ready)
@@ -147,7 +148,9 @@ def of_study(
     _check_epsilon(epsilon)
     plan, verdict, path = results.judged_plan.anywhere, results.verdict_by(by), results.path
     if not verdict.entries:
-        raise PlanError(f"{path} has no complete seed yet, so nothing is chosen; `thalweg resume {path}`.")
+        raise PlanError(
+            say("{path} has no complete seed yet, so nothing is chosen; `thalweg resume {path}`.", path=path)
+        )
     programs = Programs(plan, results.prepared(problem))
     levels = {entry.setting: verdict.level(entry) for entry in verdict.entries}
     first = plan.seeds if verdict.confirmed else 0
@@ -204,4 +207,8 @@ def _samples(ready: Prepared) -> Samples:
 
 def _check_epsilon(epsilon: Any) -> None:
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < np.inf:
-        raise PlanError(f"epsilon is {shown(epsilon)}; give the length of a step, a positive number, e.g. 0.05.")
+        raise PlanError(
+            say(
+                "epsilon is {epsilon}; give the length of a step, a positive number, e.g. 0.05.", epsilon=shown(epsilon)
+            )
+        )

@@ -125,10 +125,22 @@ class BiasVariance:
 
         varied = self.varied
         if along is None and len(varied) != 1:
-            raise PlanError(f"{len(varied)} things vary ({', '.join(varied) or 'none'}); name one of them as along=.")
+            raise PlanError(
+                say(
+                    "{varied} things vary ({names}); name one of them as along=.",
+                    varied=len(varied),
+                    names=", ".join(varied) or "none",
+                )
+            )
         axis = along or varied[0]
         if axis not in varied:
-            raise PlanError(f"{axis!r} does not vary here; name one of {', '.join(varied) or 'nothing'}.")
+            raise PlanError(
+                say(
+                    "{axis} does not vary here; name one of {names}.",
+                    axis=repr(axis),
+                    names=", ".join(varied) or "nothing",
+                )
+            )
         finite = self.rows[np.isfinite(self.rows["error"])]
         best = finite.loc[finite.groupby(axis, sort=False)["error"].idxmin()]
         title = f"{self.name}, {self.members} resamples of each setting"
@@ -189,7 +201,7 @@ def taken_apart(
     data, validation = tensors_of(problem), problem.validation
     if isinstance(problem.loss, losses.BCE):
         raise PlanError(
-            "the parts of an error are of class ids or values, not of bce; give two classes and cross_entropy."
+            say("the parts of an error are of class ids or values, not of bce; give two classes and cross_entropy.")
         )
     classes_of(problem, data)
     level = _noise(problem.noise if noise is None else noise)
@@ -294,5 +306,10 @@ def _noise(level: float | None) -> float | None:
     if level is None:
         return None
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level < math.inf:
-        raise PlanError(f"noise is {level!r}; give a number that is not negative: a variance, or an entropy in nats.")
+        raise PlanError(
+            say(
+                "noise is {level}; give a number that is not negative: a variance, or an entropy in nats.",
+                level=repr(level),
+            )
+        )
     return float(level)

@@ -104,7 +104,10 @@ def boosted(
         target = _Classes(data, validation, even, classes, weight)
     else:
         raise PlanError(
-            f"the targets have {data[1].ndim} axes, and a boosting weighs samples of one class each; use bagging."
+            say(
+                "the targets have {ndim} axes, and a boosting weighs samples of one class each; use bagging.",
+                ndim=data[1].ndim,
+            )
         )
     states: list[dict[str, Tensor]] = []
     table: list[dict[str, object]] = []
@@ -123,8 +126,10 @@ def boosted(
             break
     if not states:
         raise TrainingError(
-            "no candidate of the first stage is better than chance, so there is nothing to boost; give other rates, or "
-            "more epochs."
+            say(
+                "no candidate of the first stage is better than chance, so there is nothing to boost; give "
+                "other rates, or more epochs."
+            )
         )
     state = {name: torch.cat([one[name] for one in states]) for name in states[0]}
     weights = torch.tensor([float(row["weight"]) for row in table], dtype=torch.float64)  # type: ignore[arg-type]
@@ -204,8 +209,11 @@ class _Values:
         loss = loss_of(programs.problem.loss)
         if not isinstance(loss, L1 | MSE | Huber):
             raise PlanError(
-                f"the loss {programs.problem.loss_name} is no loss of the difference of target and output, whose "
-                "residuals a stage could fit; gradient boosting takes mse, l1 and huber."
+                say(
+                    "the loss {loss_name} is no loss of the difference of target and output, whose residuals a "
+                    "stage could fit; gradient boosting takes mse, l1 and huber.",
+                    loss_name=programs.problem.loss_name,
+                )
             )
         start = data[1].mean(0) if isinstance(loss, MSE) else data[1].median(0).values
         (inputs, targets), further = data, validation and Samples(validation[0], validation[1] - start)

@@ -129,8 +129,10 @@ class Ensemble:
         """
         if self.kind == "boosting":
             raise PlanError(
-                "the members of a boosting correct one another, so how they differ says nothing of how sure it is; "
-                'use kind="bagging" or "seeds".'
+                say(
+                    "the members of a boosting correct one another, so how they differ says nothing of how sure "
+                    'it is; use kind="bagging" or "seeds".'
+                )
             )
         if len(self) < 2:
             raise PlanError(say("one member agrees with itself; train several to see how they differ."))

@@ -25,6 +25,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import UsageError
+from ..language import say
 
 Inputs = tuple[tuple[Any, ...], Mapping[str, Any]]  # what the model is called with
 _PER_AXIS = ("kernel_size", "stride", "padding")
@@ -78,8 +79,11 @@ def layers(model: nn.Module, inputs: Inputs | None, words: str = "this input") -
     if inputs is None:
         if any(is_lazy(p) for p in model.parameters()):
             raise UsageError(
-                f"{type(model).__name__} makes its weights at its first call; give input=, the shape of one sample, "
-                "so that it can be called."
+                say(
+                    "{kind} makes its weights at its first call; give input=, the shape of one sample, so that it "
+                    "can be called.",
+                    kind=type(model).__name__,
+                )
             )
         return _described(model, _Trace()), model
     faults = []
@@ -94,8 +98,13 @@ def layers(model: nn.Module, inputs: Inputs | None, words: str = "this input") -
             return _described(twin, trace), twin
     lines = str(faults[-1]).strip().splitlines() or [type(faults[-1]).__name__]
     raise UsageError(
-        f"{type(model).__name__} fails on {words} ({lines[0][:200]}); give the shape of one sample without the batch, "
-        "3,224,224, and with a dtype where the model reads numbers of words or classes, 32:int64."
+        say(
+            "{kind} fails on {words} ({lines}); give the shape of one sample without the batch, "
+            "3,224,224, and with a dtype where the model reads numbers of words or classes, 32:int64.",
+            kind=type(model).__name__,
+            words=words,
+            lines=lines[0][:200],
+        )
     ) from faults[-1]
 
 
@@ -104,7 +113,7 @@ def _shadow(model: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {}
     for tensor in (*model.parameters(), *model.buffers()):
         if is_lazy(tensor):
-            raise UsageError("lazy weights lack a shape, so a copy is run")
+            raise UsageError(say("lazy weights lack a shape, so a copy is run"))
         empty = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
     return copy.deepcopy(model, memo)

@@ -94,8 +94,10 @@ def _resolved(model: Any) -> Resolved:
         return _returned(getattr(model, "__name__", type(model).__name__), model)
     if not isinstance(model, str):
         raise UsageError(
-            f"the model is a {type(model).__name__}; give a torch.nn.Module, a function that returns one, a "
-            "tw.Problem or a name."
+            say(
+                "the model is a {kind}; give a torch.nn.Module, a function that returns one, a tw.Problem or a name.",
+                kind=type(model).__name__,
+            )
         )
     if model in KNOWN:
         entry = KNOWN[model]
@@ -116,7 +118,11 @@ def _returned(name: str, function: Any, spec: str = "") -> Resolved:
     if isinstance(function, nn.Module):
         return name, function, None, ""
     if not callable(function):
-        raise UsageError(f"{spec!r}: {name} is a {type(function).__name__}; give a function.")
+        raise UsageError(
+            say(
+                "{spec}: {name} is a {kind}; give a function.", spec=repr(spec), name=name, kind=type(function).__name__
+            )
+        )
     try:
         with torch.random.fork_rng(devices=[]):
             model = function()
@@ -124,8 +130,13 @@ def _returned(name: str, function: Any, spec: str = "") -> Resolved:
         if spec:
             raise failed(spec, f"function {name}", fault, UsageError) from fault
         raise UsageError(
-            f"{name}() fails with {type(fault).__name__} ({first_line(fault)}); give a function without arguments "
-            "that returns a torch.nn.Module."
+            say(
+                "{name}() fails with {kind} ({fault}); give a function without arguments that returns a "
+                "torch.nn.Module.",
+                name=name,
+                kind=type(fault).__name__,
+                fault=first_line(fault),
+            )
         ) from fault
     if isinstance(model, Problem):
         return _of_problem(model, name)
@@ -134,8 +145,12 @@ def _returned(name: str, function: Any, spec: str = "") -> Resolved:
         model, example = model[0], _arguments(model[1])
     if not isinstance(model, nn.Module):
         raise UsageError(
-            f"{spec or name} returned a {type(model).__name__}; it must return a torch.nn.Module, a pair (module, "
-            "example input) or a tw.Problem."
+            say(
+                "{given} returned a {kind}; it must return a torch.nn.Module, a pair (module, example input) "
+                "or a tw.Problem.",
+                given=spec or name,
+                kind=type(model).__name__,
+            )
         )
     return name, model, example, ""
 
@@ -180,7 +195,9 @@ def _tensor(value: Any, batch: int, dtype: torch.dtype) -> Tensor:
     """The tensor itself; of a shape, zeros without memory, which every embedding can look up."""
     if isinstance(value, Tensor):
         if batch != 1:
-            raise UsageError("a tensor has its batch already; give either a shape and a batch, or the tensor alone.")
+            raise UsageError(
+                say("a tensor has its batch already; give either a shape and a batch, or the tensor alone.")
+            )
         return value
     text = ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
     match = _SHAPE.fullmatch(text)
@@ -188,8 +205,11 @@ def _tensor(value: Any, batch: int, dtype: torch.dtype) -> Tensor:
     sizes = [int(n) for n in (match[1] or "").split(",") if n.strip()] if match else []
     if match is None or not isinstance(kind, torch.dtype) or 0 in sizes:
         raise UsageError(
-            f"{text!r} is not the shape of an input: give the sizes of one sample, without the batch, as 3,224,224, "
-            "with a dtype after a colon if it is not that of the weights, as 32:int64."
+            say(
+                "{text} is not the shape of an input: give the sizes of one sample, without the batch, as "
+                "3,224,224, with a dtype after a colon if it is not that of the weights, as 32:int64.",
+                text=repr(text),
+            )
         )
     return torch.zeros(1, dtype=kind).expand(batch, *sizes)
 
