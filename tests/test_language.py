@@ -233,3 +233,16 @@ def test_problems_regularizers_and_optimizers_are_refused_in_korean() -> None:
             thalweg.optim.Adam([weight], max_norm=-1)
         with pytest.raises(UsageError, match=r"^SophiaG는 모델의 출력에서 뽑은 목표값에 대한"):
             thalweg.optim.SophiaG([weight]).step()
+
+
+def test_surfaces_losses_sizes_and_probes_are_refused_in_korean() -> None:
+    layer = torch.nn.Linear(2, 1)
+    with speaking("ko"):
+        with pytest.raises(UsageError, match=r"^int는 곡면이 아닙니다\. 이름이나 식"):
+            thalweg.descend(5)
+        with pytest.raises(UsageError, match=r"^Normal에는 scale도 필요합니다"):
+            thalweg.losses.from_distribution("normal", outputs=("loc",))
+        with pytest.raises(UsageError, match=r"^Linear가 크기가 1×3 float32인 입력에서 실패합니다.*샘플 하나의 모양을"):
+            thalweg.size(layer, (3,))
+        with pytest.raises(UsageError, match=r"^신경망의 손실은 데이터가 있어야 정해집니다"):
+            thalweg.landscape(layer)

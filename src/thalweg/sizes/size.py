@@ -68,8 +68,8 @@ def size(
     shape = example.text if input is None and isinstance(example, _Shape) else input
     inputs: Any = example if shape is None else _inputs(shape, batch, _dtype(module))
     tensors = _tensors(inputs)
-    words = " and ".join(f"{'×'.join(map(str, t.shape))} {_name(t.dtype)}" for t in tensors)
-    rows, counted = layers(module, inputs, f"an input of {words}" if tensors else "this input")
+    words = say(" and ").join(f"{'×'.join(map(str, t.shape))} {_name(t.dtype)}" for t in tensors)
+    rows, counted = layers(module, inputs, say("an input of {words}", words=words) if tensors else say("this input"))
     parameters = tuple((tuple(p.shape), p.requires_grad) for p in counted.parameters())
     buffers = sum(b.numel() * b.element_size() for b in counted.buffers())
     return Size(name, tuple(rows), tuple(tuple(t.shape) for t in tensors), parameters, buffers, rules, note)
