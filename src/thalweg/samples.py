@@ -109,7 +109,13 @@ def leaves(tree: Tree) -> list[Tensor]:
 
 def take(tree: Tree, rows: Any) -> Tree:
     """The samples of a tree at these rows."""
-    return tree[rows] if isinstance(tree, Tensor) else pytree.tree_map(lambda t: t[rows], tree)
+    pick = picked if isinstance(rows, Tensor) and rows.dtype == torch.int64 else Tensor.__getitem__
+    return pick(tree, rows) if isinstance(tree, Tensor) else pytree.tree_map(lambda t: pick(t, rows), tree)
+
+
+def picked(tensor: Tensor, rows: Tensor) -> Tensor:
+    """``tensor[rows]`` of rows from 0 on, several times as fast: whole rows are copied."""
+    return tensor.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *tensor.shape[1:])
 
 
 def split(tree: Tree, size: int) -> Iterator[Tree]:

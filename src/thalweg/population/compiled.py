@@ -73,26 +73,25 @@ class Compiled(Batched):
             given: a place among the batches → what a program is given there.
         """
         groups, extra = given(0)
-        step, data = self._step(groups, extra, extra.data), sum(map(len, groups[:3]))
+        step = self._step(groups, extra, extra.data)
         if step is None:
             return None
         table = Table(step, members, len(batches))
-        random = bool(extra.parts) or bool(self._drawn_by(groups, extra))
         flat = [self.flat(batches[0], training=True), *(batch.leaves for batch in batches[1:])]  # which has their form
-        for k, tensors in enumerate(flat):
-            if random or k == 0 or extra.per_member:
+        table.samples[:] = [tensors[0].shape[1 if extra.per_member else 0] for tensors in flat]
+        if extra.parts or extra.per_member or self._drawn_by(groups, extra):
+            for k in range(len(batches)):
                 groups, extra = given(k)
                 if self._step(groups, extra, extra.data) is not step:
                     return None
                 table.put(k, 0, self._tensors(groups, extra), self._moves(groups, extra, extra.data))
-            else:  # all but the batch is where it was
-                pairs = zip(tensors, flat[k - 1], strict=True)
-                alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
-                if not alike and self._step((*groups[:3], tensors, *groups[4:]), extra, extra.data) is not step:
-                    return None
-                table.base[k], table.stride[k] = table.base[0], table.stride[0]
-                table.put(k, data, [t.contiguous() for t in tensors], [False] * len(tensors))
-            table.samples[k] = tensors[0].shape[1 if extra.per_member else 0]
+            return table
+        # All but the batch is the same at each step.
+        kinds = {tuple((t.shape, t.dtype) for t in tensors): tensors for tensors in flat}
+        if any(self._step((*groups[:3], one, *groups[4:]), extra, extra.data) is not step for one in kinds.values()):
+            return None
+        table.put(0, 0, self._tensors(groups, extra), self._moves(groups, extra, extra.data))
+        table.repeat(sum(map(len, groups[:3])), flat)
         return table
 
     def room(self, samples: int, evaluated: int) -> int:
@@ -234,6 +233,13 @@ class Table:
         for k, (tensor, moving) in enumerate(zip(tensors, moves, strict=True), first):
             self.base[at, k] = tensor.data_ptr()
             self.stride[at, k] = tensor.stride(0) * tensor.element_size() if moving else 0
+
+    def repeat(self, first: int, batches: Sequence[Sequence[Tensor]]) -> None:
+        """Every step as the first one, but with its own batch in the arguments from `first` on."""
+        rows = [[t.contiguous() for t in tensors] for tensors in batches]
+        self.arrays.extend(rows)
+        self.base[1:], self.stride[1:] = self.base[0], self.stride[0]
+        self.base[:, first : first + len(rows[0])] = [[t.data_ptr() for t in tensors] for tensors in rows]
 
     def job(self, more: Sequence[int] = ()) -> int:
         """The address of what the driver reads."""
