@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -395,20 +394,6 @@ def test_a_fold_that_diverged_once_is_no_finite_mean() -> None:
 # Bad input
 
 
-class PredefinedRows:
-    """A splitter that judges on these rows, and on others in turn."""
-
-    def __init__(self, rows: list[Any]) -> None:
-        self.rows = rows
-
-    def get_n_splits(self, *data: Any) -> int:
-        return 2
-
-    def split(self, *data: Any) -> Iterator[tuple[Any, Any]]:
-        yield [2, 3], self.rows
-        yield self.rows, [2, 3]
-
-
 @pytest.mark.parametrize(
     ("given", "wanted", "words"),
     [
@@ -427,9 +412,6 @@ class PredefinedRows:
         (values(), sk.KFold(60), "KFold cannot split these 48 samples"),
         (problem(), sk.ShuffleSplit(1, random_state=0), "leaves one fold alone"),
         (problem(), sk.StratifiedKFold(17), "StratifiedKFold cannot split these 48 samples"),
-        (problem(), PredefinedRows([0, -1]), "PredefinedRows gives rows that these samples do not have; .* 0 to 47"),
-        (problem(), PredefinedRows([0, 48]), "gives rows that these samples do not have"),
-        (problem(), PredefinedRows([0.0, 1.0]), "gives rows that these samples do not have"),
     ],
 )
 def test_folds_that_cannot_be_are_a_sentence(given: tw.Problem, wanted: Any, words: str, tmp_path: Path) -> None:

@@ -292,15 +292,6 @@ def split(splitter: Any, samples: Rowed) -> list[Rows]:
             f"{type(splitter).__name__} leaves {'one fold alone' if len(rows) < 2 else 'a fold without samples'}; "
             "give at least 2 folds, each with samples to train on and samples to judge on."
         )
-    if not all(part.dtype.kind in "iu" and part.min() >= 0 and part.max() < size for pair in rows for part in pair):
-        raise PlanError(
-            say(
-                "{kind} gives rows that these samples do not have; each fold is a pair of arrays of whole numbers from "
-                "0 to {last}.",
-                kind=type(splitter).__name__,
-                last=size - 1,
-            )
-        )
     if groups is not None and any(np.isin(groups[a], groups[b]).any() for a, b in rows):
         raise PlanError(
             say(
