@@ -27,6 +27,7 @@ from ..population.sizing import activations_of
 from ..samples import Samples, Weighted, call, is_tree, leaves, stars, structure
 from . import checks
 from .checks import build
+from .code import code_of, settings
 from .data import check_finite, sample_of, tensors_of
 from .declaration import Problem
 from .facts import facts_of
@@ -55,6 +56,7 @@ class Prepared:
         train: `Samples`, which are (inputs, targets), or the user's DataLoader.
         validation, test: `Samples`, one row per sample.
         fingerprint: sha256 over data, model and loss; equal for equal problems.
+        code: what the user's own code of model, loss and metrics does; see `code`.
         weights: number of trainable parameters.
         source: where the problem came from: kind, spec, text and sha256.
         draws: whether the model draws random numbers in training, as dropout does.
@@ -82,6 +84,7 @@ class Prepared:
     fingerprint: str
     weights: int
     source: Mapping[str, str] = field(repr=False)
+    code: str = ""
     draws: bool = False
     form: Mapping[str, str] = field(default_factory=dict, repr=False)
     order: np.ndarray | None = field(default=None, repr=False)
@@ -198,6 +201,7 @@ def prepare(problem: Problem | str) -> Prepared:
         validation=validation,
         test=test,
         fingerprint=_fingerprint(problem, module, data, train_data, table),
+        code=code_of(problem.model, *settings(module), problem.loss, problem.metrics),
         weights=sum(p.numel() for p in module.parameters() if p.requires_grad),
         draws=draws,
         form=form,
@@ -246,7 +250,8 @@ def _several(problem: Problem) -> Prepared:
     names = "\n".join(f"{label!r} {one.fingerprint}" for label, one in ready.items())
     digest = hashlib.sha256(names.encode()).hexdigest()
     draws = any(one.draws for one in ready.values())
-    return replace(base, fingerprint=digest, models=models, draws=draws)
+    code = code_of(*(one.code for one in ready.values()))
+    return replace(base, fingerprint=digest, code=code, models=models, draws=draws)
 
 
 def check_loss(ready: Prepared, loss: losses.Measure) -> None:

@@ -11,6 +11,7 @@ from ..formulas.registry import word
 from ..language import say
 from ..plan.factors import shown
 from ..plan.plan import Plan, plan
+from ..problem.code import code_of
 from ..problem.command import PLACES, Command
 from ..problem.loop import Loop
 from ..problem.printed import base_of
@@ -102,6 +103,7 @@ def loop_facts(loop: Loop) -> dict[str, Any]:
         "kind": loop.kind,
         "spec": loop.spec,
         "fingerprint": loop.fingerprint,
+        "code": "" if loop.is_command else code_of(loop.train),
         "loss": "",
         "metrics": [],
         "text": loop.text,

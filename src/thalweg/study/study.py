@@ -35,6 +35,7 @@ from ..plan.stored import FULL_BUDGET, as_now
 from ..population.place import AUTO, CPU, FLOAT32, check_device
 from ..problem import trust as trusted
 from ..problem.checks import labelled
+from ..problem.code import code_of, differs
 from ..problem.declaration import Problem
 from ..problem.find import declared as found
 from ..problem.loop import Loop
@@ -391,7 +392,7 @@ def compare(
     """
     limit, followers = limit_of(minutes, until), None if callbacks is None else callbacks_of(callbacks)
     declared, planned, ready = asked(locals())
-    path = Path(store) if store is not None else _free_path(_facts(ready), planned, limit)
+    path = Path(store) if store is not None else _free_path(_facts(ready, planned), planned, limit)
     with joined(cluster) as workers:
         return begin(path, planned, ready, progress, {"asked": batched}, declared, ask, followers, limit, workers)
 
@@ -439,7 +440,8 @@ def begin(
 
     How members are trained is measured as the study begins, unless `batching` has the ways.
     """
-    facts, planned = _facts(ready), planned.as_asked
+    planned = planned.as_asked
+    facts = _facts(ready, planned)
     display, new = progress_for(progress), None
     objects = {f.kind.argument: f.objects for f in planned.factors if f.kind.named}
     study = Study(path, objects, declared)
@@ -628,9 +630,11 @@ def _judge_within(path: Path, margin: float) -> None:
             store.set_meta("plan", {**before, "margin": margin})
 
 
-def _facts(ready: Prepared | Loop) -> dict[str, Any]:
+def _facts(ready: Prepared | Loop, planned: Plan) -> dict[str, Any]:
     if isinstance(ready, Loop):
         return loop_facts(ready)
+    makers = [rule.maker for rule in planned.formulas.values() if isinstance(rule, Opaque)]
+    objects = [planned[name].objects for name in ("loss", "regularizer", "schedule")]
     source = dict(ready.source)
     if source.get("kind") == "file":
         path, _, function = source["spec"].rpartition(":")
@@ -640,6 +644,7 @@ def _facts(ready: Prepared | Loop) -> dict[str, Any]:
         "kind": source.get("kind", "object"),
         "spec": source.get("spec", ""),
         "fingerprint": ready.fingerprint,
+        "code": code_of(ready.code, makers, objects),
         "weights": ready.weights,
         "validation_samples": ready.validation.size,
         "pool_samples": 0 if isinstance(ready.train, DataLoader) else ready.train.size + ready.validation.size,
@@ -703,6 +708,15 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit |
             changed.append("time")
     if problem.get("fingerprint") != facts["fingerprint"]:
         changed.insert(0, "problem")
+    if not changed and differs(facts.get("code"), problem.get("code")):
+        raise StoreError(
+            say(
+                "{path} holds a study of {name} whose code was another; it is left as it was: name another file with "
+                "--store, or resume it, and what is left of it trains with the code as it is now.",
+                path=path,
+                name=facts["name"],
+            )
+        )
     if changed:
         raise StoreError(
             say(
