@@ -78,12 +78,14 @@ def test_built_in_problems_stand_in_their_recipes(name: str, tmp_path: Path) -> 
         (", validation=(inputs[:9], targets[:9])", "import thalweg as tw"),
         (", validation=(inputs, targets), test=(inputs, targets)", "import thalweg as tw"),
         (", seed=3", "from thalweg import Problem"),
+        (", seed=3", "import os, thalweg as tw"),
     ],
 )
 def test_problems_of_a_file_stand_in_their_recipes(more: str, imported: str, tmp_path: Path) -> None:
     text = PLAIN.replace("{more}", more)
-    if imported != "import thalweg as tw":
-        text = text.replace("import thalweg as tw", imported).replace("tw.Problem", "Problem")
+    text = text.replace("import thalweg as tw", imported)
+    if imported.startswith("from"):
+        text = text.replace("tw.Problem", "Problem")
         text = text.replace('    return tw.losses.get("mse")', "    return 0")
     (tmp_path / "own.py").write_text(text)
     study = tw.compare(f"{tmp_path / 'own.py'}:mine", ["adam"], store=tmp_path / "a.db", **FEW)

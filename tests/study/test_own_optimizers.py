@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,85 @@ def test_names_and_classes_mean_formulas_where_there_are_some() -> None:
         lbfgs.with_(iterations=3)
     with pytest.raises(FormulaError, match="max_iter is 'many'; give a number"):
         lbfgs.with_(max_iter="many")
+
+
+SGD, ADAM = torch.optim.SGD, torch.optim.Adam
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        (partial(SGD, momentum=0.9), "momentum"),
+        (partial(SGD, momentum=0.8, nesterov=True), "nesterov(momentum=0.8)"),
+        (partial(SGD, momentum=0), "sgd"),
+        (partial(ADAM, betas=(0.8, 0.99), amsgrad=True), "adam(amsgrad=True, beta1=0.8, beta2=0.99)"),
+        (partial(ADAM, decoupled_weight_decay=True), "adamw"),
+        (partial(torch.optim.AdamW, lr=0.1, fused=True), "adamw(lr=0.1)"),
+    ],
+)
+def test_classes_of_torch_with_arguments_fixed_mean_formulas(given: Any, label: str) -> None:
+    assert formulas.of(given) == formulas.get(label)
+    assert formulas.of(given).label == label
+
+
+def with_decay(params: Any, lr: float, weight_decay: float = 0.25, nesterov: bool = False) -> Optimizer:
+    return torch.optim.SGD(params, lr=lr, weight_decay=weight_decay, momentum=0.5, nesterov=nesterov)
+
+
+def by_place(weights: Any, rate: float, factor: float = 1.0) -> Optimizer:
+    return torch.optim.SGD(weights, lr=rate * factor)
+
+
+class Maker:
+    def bound(self, params: Any, lr: float) -> Optimizer:
+        return torch.optim.SGD(params, lr=lr)
+
+
+@pytest.mark.parametrize(
+    ("given", "label", "group"),
+    [
+        (with_decay, "with_decay", {"lr": 0.1, "weight_decay": 0.25, "nesterov": False}),
+        (partial(with_decay, nesterov=True), "with_decay(nesterov=True)", {"nesterov": True, "weight_decay": 0.25}),
+        (partial(with_decay, weight_decay=0.5), "with_decay(weight_decay=0.5)", {"weight_decay": 0.5}),
+        (by_place, "by_place", {"lr": 0.1}),
+        (partial(by_place, factor=3), "by_place(factor=3)", {"lr": 0.1 * 3}),
+        (Maker().bound, "bound", {"lr": 0.1}),
+        (partial(torch.optim.LBFGS, max_iter=5), "lbfgs(max_iter=5)", {"max_iter": 5, "lr": 0.1}),
+        (lambda p, rate: torch.optim.SGD(p, lr=rate), "lambda", {"lr": 0.1}),
+    ],
+)
+def test_functions_may_have_further_arguments_and_partial_fixes_some(given: Any, label: str, group: Any) -> None:
+    rule = formulas.of(given)
+    assert isinstance(rule, opaque.Opaque)
+    assert rule.label == label
+    made = rule.build([nn.Parameter(torch.zeros(1))], lr=0.1).param_groups[0]
+    assert {name: made[name] for name in group} == group
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([lambda p, r: SGD(p, r), lambda p, r: ADAM(p, r)], "two optimizers are called '<lambda>'; give each function"),
+        ([SGD([nn.Parameter(torch.zeros(1))])], r"SGD is an optimizer of one model's weights.*give the class"),
+        ([partial(SGD, [])], r"partial of SGD may fix numbers, words and tuples of these, by name"),
+        ([partial(by_place, factor=nn.Linear(1, 1))], "partial of by_place may fix numbers"),
+        ([lambda params: None], "an optimizer is a name, a formula"),
+        ([print], "an optimizer is a name, a formula"),
+    ],
+)
+def test_what_makes_no_optimizer_is_said(given: Any, sentence: str) -> None:
+    with pytest.raises((PlanError, FormulaError), match=sentence):
+        tw.compare(LINE, optimizers=given)
+
+
+@pytest.mark.slow
+def test_a_partial_is_resumed_and_its_recipe_has_what_it_fixes(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"optimizers": [partial(torch.optim.LBFGS, max_iter=3)], "schedules": ["constant"]}
+    done = study(LINE, tmp_path / "a.db", **asked)
+    code = done.recipe().code
+    assert "torch.optim.LBFGS" in code
+    assert "max_iter=3" in code
+    assert study(LINE, tmp_path / "a.db", **asked).table().equals(done.table())
 
 
 @pytest.mark.parametrize("way", ["compiled", "stacked", False])

@@ -26,6 +26,15 @@ SCALES = ("original", "match_rms_adamw")  # of Muon's steps
 MEANS = {"m": "exp_avg", "v": "exp_avg_sq"}  # what most rules call Adam's averages
 
 
+def parts(name: str, value: Any) -> list[tuple[str, Any]]:
+    """An argument of a class as the hyperparameters that it holds.
+
+    >>> parts("betas", (0.9, 0.99)), parts("lr", 0.1)
+    ([('beta1', 0.9), ('beta2', 0.99)], [('lr', 0.1)])
+    """
+    return list(zip(TUPLES[name], value, strict=False)) if name in TUPLES and _is_pair(value) else [(name, value)]
+
+
 class Form(Protocol):
     """A formula's numbers, and the options it has chosen."""
 

@@ -6,14 +6,18 @@ stepping each member's own optimizer. `registry.of` makes one of whatever a user
 
 from __future__ import annotations
 
+import functools
 import inspect
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FormulaError, first_line, line_of
+from ..language import say
 from ..unknown import unknown
 from .base import Formula
+from .equations import Equations, symbol
 
 RATE = 1e-3  # of an optimizer that has no rate of its own
 
@@ -24,6 +28,7 @@ class Opaque(Formula):
 
     Attributes:
         maker: the class, or the function (params, lr) → optimizer.
+        changed: what is given instead of its defaults; what `functools.partial` fixes may be of any type.
         types: of its numbers, as PyTorch is to be given them.
     """
 
@@ -39,8 +44,13 @@ class Opaque(Formula):
 
     @property
     def is_class(self) -> bool:
-        """Whether it takes arguments by name, and not a rate alone."""
+        """Whether it is made by a class, whose numbers may differ between parameter groups."""
         return inspect.isclass(self.maker)
+
+    @property
+    def by_name(self) -> bool:
+        """Whether it takes its numbers by name, and not a rate alone in second place."""
+        return "lr" in inspect.signature(self.maker).parameters
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -60,7 +70,7 @@ class Opaque(Formula):
 
     def typed(self, name: str, value: Any) -> Any:
         """A number as PyTorch is to be given it: whole where its default is."""
-        return int(value) if self.types[name] is int else float(value)
+        return self.types[name](value) if name in self.types else value
 
     def latex(self) -> str:
         return r"\text{" + self.origin.replace("_", r"\_") + "}"
@@ -74,11 +84,12 @@ class Opaque(Formula):
         Raises:
             FormulaError: it cannot be made.
         """
-        maker, given = self.maker, {**dict(self.changed), **values}
+        given = {"lr": self.hyperparameters["lr"], **dict(self.changed), **values}
+        given = {name: self.typed(name, value) for name, value in given.items()}
         try:
-            if self.is_class:
-                return maker(list(parameters), **{name: self.typed(name, value) for name, value in given.items()})
-            return maker(list(parameters), float(given.get("lr", self.hyperparameters["lr"])))
+            if self.by_name:
+                return self.maker(list(parameters), **given)
+            return self.maker(list(parameters), given.pop("lr"), **given)
         except Exception as error:  # whatever somebody's optimizer may raise
             raise FormulaError(
                 f"{self.label} cannot be made for this model: {first_line(error)}{line_of(error)}."
@@ -91,24 +102,59 @@ def needs_closure(optimizer: Any) -> bool:
     return any(p.name == "closure" and p.default is p.empty for p in parameters)
 
 
-def numbers_of(maker: Any) -> tuple[dict[str, float], dict[str, type]]:
-    """The numbers among the arguments, and their types; the rate first."""
-    numbers, types = {"lr": RATE}, {"lr": float}
-    if inspect.isclass(maker):
-        parameters = inspect.signature(maker).parameters
-        if "lr" not in parameters:
-            raise FormulaError(f"{maker.__name__} has no argument lr, so there is no rate to compare; give it one.")
-        for name, parameter in parameters.items():
-            default = parameter.default
-            if isinstance(default, int | float) and not isinstance(default, bool):
-                numbers[name], types[name] = float(default), float if name == "lr" else type(default)
-    return numbers, types
+def taken_apart(maker: Any) -> tuple[Any, dict[str, Any]]:
+    """A class or function, and the arguments that `functools.partial` fixes, which have names and can be written."""
+    if not isinstance(maker, functools.partial):
+        return maker, {}
+    plain = (bool, int, float, str, type(None))
+    values = [one for value in maker.keywords.values() for one in (value if isinstance(value, tuple) else (value,))]
+    if maker.args or not all(isinstance(value, plain) for value in values):
+        raise FormulaError(
+            say(
+                "functools.partial of {name} may fix numbers, words and tuples of these, by name; for all else "
+                "write a function (params, lr) -> optimizer.",
+                name=getattr(maker.func, "__name__", repr(maker.func)),
+            )
+        )
+    return maker.func, dict(maker.keywords)
+
+
+def opaque(maker: Any) -> Opaque:
+    """The optimizer that a class, a function or a `functools.partial` of these makes.
+
+    >>> from torch.optim import SGD
+    >>> opaque(functools.partial(SGD, momentum=0.9, nesterov=True)).label
+    'sgd(momentum=0.9, nesterov=True)'
+    """
+    function, fixed = taken_apart(maker)
+    parameters = inspect.signature(function).parameters
+    if inspect.isclass(function) and "lr" not in parameters:
+        raise FormulaError(f"{function.__name__} has no argument lr, so there is no rate to compare; give it one.")
+    defaults = {name: fixed.get(name, p.default) for name, p in parameters.items() if "lr" in parameters}
+    numbers = {"lr": RATE} | {n: float(v) for n, v in defaults.items() if type(v) in (int, float)}
+    kinds = {n: float if n == "lr" else type(parameters[n].default) for n in numbers if n in parameters}
+    kinds = {n: kind if kind in (int, float) else float for n, kind in kinds.items()}
+    name, lr, g = function.__name__.strip("<>").lower(), symbol("lr"), symbol("g")
+    equations = Equations(f"opaque {name} of {function.__module__}", tuple(numbers), -lr * g, (), ())
+    source = f"{function.__module__}.{function.__qualname__}"
+    changed = tuple(sorted(fixed.items()))
+    return Opaque(name, equations, numbers, {}, source=source, changed=changed, maker=function, types=kinds)
 
 
 def is_maker(item: Any) -> bool:
-    """Whether it may be a class of optimizers, or a function (params, lr) → optimizer."""
-    if inspect.isclass(item):
+    """Whether it may be a class of optimizers, a function (params, lr) → optimizer, or either with arguments fixed.
+
+    >>> from torch.optim import SGD
+    >>> is_maker(functools.partial(SGD, momentum=0.9)), is_maker(lambda params, lr, nesterov=True: ...), is_maker(print)
+    (True, True, False)
+    """
+    function, fixed = taken_apart(item)
+    if inspect.isclass(function):
         from torch.optim import Optimizer
 
-        return issubclass(item, Optimizer)
-    return inspect.isfunction(item) and len(inspect.signature(item).parameters) == 2
+        return issubclass(function, Optimizer)
+    if not isinstance(function, types.FunctionType | types.MethodType):
+        return False
+    parameters = inspect.signature(function).parameters
+    asked = [name for name, p in parameters.items() if p.default is p.empty and name not in fixed and p.kind < 2]
+    return len(asked) == 2 or (len(asked) == 1 and "lr" in parameters)

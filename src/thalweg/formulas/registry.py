@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from ..errors import FormulaError
 from ..unknown import unknown
 from .around import Around, Wrapper
 from .base import Formula
-from .drop_in import DropIn
+from .drop_in import DropIn, parts
 from .equations import Equations, symbol
 from .masked import cautious
-from .opaque import Opaque, is_maker, numbers_of
+from .opaque import Opaque, is_maker, opaque, taken_apart
 from .sharpness_aware import sam
 from .slow_weights import lookahead
 from .typed import is_text, typed
@@ -56,23 +57,18 @@ def of(maker: Any) -> Formula:
     """The formula that a class of optimizers stands for, or the class itself as `Opaque`.
 
     Args:
-        maker: a class of torch.optim or `tw.optim`, somebody's own class, or a function (params, lr) → optimizer.
+        maker: a class of torch.optim or `tw.optim`, somebody's own class, a function (params, lr) → optimizer, or a
+            `functools.partial` of these.
 
-    >>> import torch
+    >>> import functools, torch
     >>> of(torch.optim.AdamW).name, of(torch.optim.LBFGS).label
     ('adamw', 'lbfgs')
+    >>> of(functools.partial(torch.optim.SGD, momentum=0.8)).label
+    'momentum(momentum=0.8)'
     """
     if isinstance(known := getattr(maker, "formula", None), Formula):
         return known
-    if (known := _catalogued(maker)) is not None:
-        return known
-    numbers, types = numbers_of(maker)
-    name = maker.__name__.strip("<>").lower()
-    lr, g = symbol("lr"), symbol("g")
-    equations = Equations(f"opaque {name} of {maker.__module__}", tuple(numbers), -lr * g, (), ())
-    return Opaque(
-        name, equations, numbers, {}, source=f"{maker.__module__}.{maker.__qualname__}", maker=maker, types=types
-    )
+    return _catalogued(*taken_apart(maker)) or opaque(maker)
 
 
 def word(name: str) -> Opaque:
@@ -81,11 +77,21 @@ def word(name: str) -> Opaque:
     return Opaque(name, equations, {"lr": 0.0}, {}, source="")
 
 
-def _catalogued(maker: Any) -> Formula | None:
-    """The formula that agrees with a class of torch.optim."""
+def _catalogued(maker: Any, fixed: Mapping[str, Any]) -> Formula | None:
+    """The formula that agrees with a class of torch.optim with these arguments."""
     if not str(maker.__module__).startswith("torch.optim"):
         return None
-    return next((f for f in FORMULAS.values() if f.drop_ins and f.drop_ins[0].name == maker.__name__), None)
+    forms = [(rule, d) for rule in FORMULAS.values() for d in rule.drop_ins if d.name == maker.__name__]
+    fitting = [(rule, d) for rule, d in forms if all(map(fixed.get, d.chosen_by))]
+    if not fitting:
+        return None
+    rule, _ = max(fitting, key=lambda form: len(form[1].chosen_by))
+    done = {"foreach", "fused"} | {name for _, d in forms for name in d.chosen_by} - {*rule.hyperparameters}
+    given = {part: v for name, whole in fixed.items() if name not in done for part, v in parts(name, whole)}
+    try:
+        return rule.with_(**{n: v for n, v in given.items() if v != rule.hyperparameters.get(n)})
+    except FormulaError:  # it has arguments that the formula lacks
+        return None
 
 
 def _in_torch(name: str) -> Formula | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from .. import formulas, losses, regularizers, schedules
 from ..errors import PlanError, UsageError
@@ -132,6 +133,13 @@ def factor(kind: Kind, values: Any) -> Factor:
     for item in sequence(kind.argument, values):
         level, thing, spec = _read(kind, item)
         if level in objects:
+            if isinstance(thing, opaque.Opaque) and thing.maker is not objects[level].maker:
+                raise PlanError(
+                    say(
+                        "two optimizers are called {name}; give each function or class a name of its own.",
+                        name=repr(thing.maker.__name__),
+                    )
+                )
             raise PlanError(
                 say("{words} {level} is listed twice; name each once.", words=mark(kind.words), level=shown(level))
             )
@@ -237,6 +245,14 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
 
 
 def _optimizer(item: Any) -> tuple[str, Formula]:
+    if isinstance(item, torch.optim.Optimizer):
+        raise PlanError(
+            say(
+                "{item} is an optimizer of one model's weights, and every run has weights of its own: give the class, "
+                "as torch.optim.SGD, or functools.partial(torch.optim.SGD, momentum=0.9).",
+                item=type(item).__name__,
+            )
+        )
     if not isinstance(item, str | Formula) and not opaque.is_maker(item):
         raise PlanError(
             say(

@@ -255,7 +255,7 @@ def _own_line(rule: Opaque, lr: float, spec: str | None, parameters: str) -> str
                 rule=rule.label,
             )
         )
-    return f"{from_spec(spec)}(list({parameters}), {given if rule.is_class else repr(lr)})"
+    return f"{from_spec(spec)}(list({parameters}), {given if rule.by_name else repr(lr)})"
 
 
 def from_spec(spec: str) -> str:

@@ -82,7 +82,7 @@ def extracted(
     (['import math'], 'SIZE = 2\\n\\n\\ndef f():\\n    return math.sqrt(SIZE)')
     """
     try:
-        statements = ast.parse(text).body
+        statements = [one for node in ast.parse(text).body for one in _single(node)]
     except SyntaxError:
         return None
     later = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in statements)
@@ -119,6 +119,13 @@ def extracted(
     for name in modules:
         code = re.sub(rf"\b{re.escape(name)}\.Problem\b", "Problem", code)
     return [*([_FUTURE] if later else []), *clear], "\n\n\n".join(filter(None, ["\n".join(stand_ins), code]))
+
+
+def _single(node: ast.stmt) -> list[ast.stmt]:
+    """A statement for each module that an import has."""
+    if not isinstance(node, ast.Import):
+        return [node]
+    return [ast.copy_location(ast.Import([alias]), node) for alias in node.names]
 
 
 _FUTURE = "from __future__ import annotations"
