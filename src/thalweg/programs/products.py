@@ -176,9 +176,23 @@ class Vectors:
         if mask is None:
             b.store(value, address, align=4)
             return
+        if isinstance(mask, ir.Constant) and registers()[0] < 64:
+            self._store_parts(value, pointer, sum(one.constant for one in mask.constant))
+            return
         kinds = [self.type, self.type.as_pointer(), I32, self.mask_type]
         f = self._intrinsic("store", ir.FunctionType(ir.VoidType(), kinds))
         b.call(f, [value, address, I32(4), mask])
+
+    def _store_parts(self, value: Any, pointer: Any, count: int) -> None:
+        """The first lanes in parts of 4, 2 and 1: without AVX-512 a masked store takes longer than these together."""
+        b, start = self.e.builder, 0
+        while start < count:
+            size = 1 << ((count - start).bit_length() - 1)
+            lanes = ir.Constant(ir.VectorType(I32, size), list(range(start, start + size)))
+            part = b.shuffle_vector(value, ir.Constant(self.type, ir.Undefined), lanes)
+            address = b.bitcast(b.gep(pointer, [I64(start)]), part.type.as_pointer())
+            b.store(part, address, align=4)
+            start += size
 
     def _intrinsic(self, what: str, kind: Any) -> Any:
         name = f"llvm.masked.{what}.v{self.lanes}{self.kind.intrinsic_name}.p0"
@@ -395,27 +409,39 @@ def _turned(assembly: Assembly, value: Value) -> Value:
     """A stack of matrices whose columns lie side by side in memory, by rows: squares of lanes × lanes at a time."""
     out = assembly.value(value.shape, value.dtype)
     lanes = min(8, registers()[0] // value.dtype.itemsize)
-    here, there = _place(value), _place(out)
-    e = assembly.kernel([here.buffer, there.buffer])
+    here, result = _place(value), _place(out)
+    e = assembly.kernel([here.buffer, result.buffer])
     v, b = Vectors(e, in_memory(value.dtype), lanes), e.builder
     *lead, rows, columns = value.shape
     counters = [Counter(s) for s in lead]
-    source, target = e.pointers[here.buffer], e.pointers[there.buffer]
+    source, target = e.pointers[here.buffer], e.pointers[result.buffer]
+    height, width, apart = e.dim(rows), e.dim(columns), e.dim(here.strides[-1])
+    whole = all(size.fixed is not None and size.fixed % lanes == 0 for size in (rows, columns))
+
+    def square(start: Any, end: Any, down: Any, right: Any) -> None:
+        """`down`, `right`: how many rows and columns are left, None where they are all there."""
+        lines = []
+        for k in range(lanes):
+            mask = None if down is None else v.first(b.select(b.icmp_signed("<", I64(k), right), down, I64(0)))
+            lines.append(v.load(b.gep(source, [b.add(start, b.mul(I64(k), apart))]), mask))
+        for k, row in enumerate(_transposed(b, lines)):
+            mask = None if down is None else v.first(b.select(b.icmp_signed("<", I64(k), down), right, I64(0)))
+            v.store(row, b.gep(target, [b.add(end, b.mul(I64(k), width))]), mask)
 
     def inside() -> None:
         index = [*(Affine(((c, ONE),)) for c in counters), Affine(), Affine()]
-        start, end = e.index(here.at(index)), e.index(there.at(index))
-        height, width, apart = e.dim(rows), e.dim(columns), e.dim(here.strides[-1])
+        first, there = e.index(here.at(index)), e.index(result.at(index))
         with _squares(e, height, lanes) as (i, down), _squares(e, width, lanes) as (j, right):
-            square = []
-            for k in range(lanes):
-                count = b.select(b.icmp_signed("<", I64(k), right), down, I64(0))
-                at = b.add(start, b.add(i, b.mul(b.add(j, I64(k)), apart)))
-                square.append(v.load(b.gep(source, [at]), v.first(count)))
-            for k, row in enumerate(_transposed(b, square)):
-                count = b.select(b.icmp_signed("<", I64(k), down), right, I64(0))
-                at = b.add(end, b.add(j, b.mul(b.add(i, I64(k)), width)))
-                v.store(row, b.gep(target, [at]), v.first(count))
+            start, end = b.add(first, b.add(i, b.mul(j, apart))), b.add(there, b.add(j, b.mul(i, width)))
+            if whole:
+                square(start, end, None, None)
+                return
+            inner = b.and_(*(b.icmp_signed(">=", left, I64(lanes)) for left in (down, right)))
+            with b.if_else(inner) as (then, otherwise):  # masks take longer than all the rest
+                with then:
+                    square(start, end, None, None)
+                with otherwise:
+                    square(start, end, down, right)
 
     loops(e, counters, inside)
     e.builder.ret_void()
