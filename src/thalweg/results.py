@@ -32,7 +32,9 @@ from .recipe.own import command_recipe, loop_recipe
 from .recipe.run import RecipeRun
 from .schedules import Given
 from .store.file import ENDED, Store
+from .store.onward import is_object, to_resume
 from .unknown import unknown
+from .verdict import sanity
 from .verdict.budget import expected_best
 from .verdict.entries import Verdict
 from .verdict.generalization import Generalization, generalization
@@ -139,6 +141,11 @@ class Results:
         return [self.problem["spec"], *(spec for specs in by_factor for spec in specs.values())]
 
     @property
+    def onward(self) -> str:
+        """How an unfinished study is carried on."""
+        return to_resume(self.path, is_object(self.problem))
+
+    @property
     def stored_callbacks(self) -> list[str]:
         """The callbacks that the store names, as `thalweg.callbacks.named` takes them."""
         return self._meta("callbacks", [])
@@ -171,7 +178,7 @@ class Results:
             PlanError: it is needed and missing, is not trusted, or is not what the study was begun with.
         """
         facts, source = self.problem, self.declared if problem is None else problem
-        if source is None and facts["kind"] == "object":
+        if source is None and is_object(facts):
             what = "a function of your own" if facts.get("loop") else "a tw.Problem object"
             raise PlanError(f"{self.path} was begun with {what}; {otherwise}")
         if source is None:
@@ -285,7 +292,9 @@ class Results:
                 table, parts = self._once("table", store.members), store.parts()
             samples = (self.problem.get("validation_samples", 0), self.problem.get("pool_samples", 0))
             evidence = table, self._meta("costs") or {}, factor, parts, samples
-            return judge(self.plan, self.name, *evidence, margin, by_metric, str(self.path))
+            of_object = is_object(self.problem)
+            verdict = judge(self.plan, self.name, *evidence, margin, by_metric, str(self.path), of_object)
+            return replace(verdict, signs=tuple(sanity.notes(self.problem, self.plan, verdict, table)))
 
         return self._once(f"verdict by {factor} {margin} {by_metric}", judged)
 
@@ -357,9 +366,7 @@ class Results:
             return optimizer
         entries = {e.optimizer: e for e in self.verdict.entries}
         if not entries:
-            raise StoreError(
-                f"{self.path} has no complete seed yet, so nothing is chosen; `thalweg resume {self.path}`."
-            )
+            raise StoreError(f"{self.path} has no complete seed yet, so nothing is chosen; `{self.onward}`.")
         label = optimizer or next(iter(entries))
         if label not in entries:
             raise PlanError(f"{label!r} is not among this study's optimizers: {', '.join(entries)}.")

@@ -63,7 +63,7 @@ HAS: dict[str, tuple[dict[str, Any], str]] = {
 
 def signs(given: dict[str, Any], folder: Path) -> tuple[tw.Study, list[str]]:
     study = tw.compare(tw.Problem(**{"model": model, "name": "signs"} | given), **SMALL, store=folder / "a.db")
-    return study, sanity.notes(study.problem, study.plan, study.verdict)
+    return study, [*study.verdict.signs]
 
 
 @pytest.mark.parametrize("sign", HAS)
@@ -82,8 +82,24 @@ def test_a_sign_is_on_the_page_in_a_terminal_and_in_json(tmp_path: Path) -> None
     assert one.split("'")[0].split("<")[0][:40] in page
     shown = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["show", str(study.path)])
     assert f"! {one}" in shown.output
+    assert f"  {one}" in str(study.verdict)
     printed = CliRunner().invoke(app, ["show", str(study.path), "--json"])
     assert one in json.loads(printed.output)["sanity"]
+
+
+def test_a_metric_without_a_value_is_said(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def fails(outputs: Any, targets: Any) -> float:
+        """First as it shall be, so that nothing is refused; later as no number, or with an error."""
+        calls.append(1)
+        if len(calls) > 60:
+            raise ValueError("no such class")
+        return 1.0 if len(calls) < 30 else float("nan")
+
+    _, said = signs({"train": (X, CLASSES), "metrics": ("accuracy", fails)}, tmp_path)
+    (one,) = said
+    assert re.match(r"The metric fails has no value for \d+ of \d+ finished runs", one)
 
 
 def test_a_problem_without_mistakes_has_none(tmp_path: Path) -> None:

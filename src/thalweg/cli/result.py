@@ -198,7 +198,7 @@ def finish(
     if report is not None:
         print(say("report: {report}", report=report))
     if not study.finished:
-        print(say("unfinished: carry on with `thalweg resume {path}`", path=study.path))
+        print(say("unfinished: carry on with `{command}`", command=study.onward))
 
 
 def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
@@ -208,7 +208,7 @@ def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
     console = terminal()
     console.print()
     console.print(verdict.sentence, style="bold", markup=False, highlight=False)
-    for sign in parts.signs:
+    for sign in verdict.signs:
         console.print(f"! {sign}", style="yellow", markup=False, highlight=False)
     if rerun is not None:
         console.print()
@@ -282,7 +282,7 @@ def _result(parts: Parts, verdict: Verdict, report: Path | None) -> dict[str, An
         "problem": study.name,
         "finished": study.finished,
         "verdict": verdict.to_json(),
-        "sanity": parts.signs,
+        "sanity": [*verdict.signs],
         "recipe_run": None if (ran := study.recipe_run) is None else {"sentence": str(ran), **ran.to_json()},
         "sensitivity": parts.sensitivity.to_json(),
         "importance": parts.importance.to_json(),

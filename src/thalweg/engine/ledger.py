@@ -97,7 +97,7 @@ class Ledger:
                 if event.advice is None:
                     raise event.error
                 raise TrainingError(
-                    f"{event.error}; what is done is safe: {event.advice}`thalweg resume {self.store.path}`."
+                    f"{event.error}; what is done is safe: {event.advice}`{self.store.onward}`."
                 ) from event.error.__cause__
             case Ended():
                 pass
@@ -123,7 +123,7 @@ class Ledger:
         if count == 1:
             raise TrainingError(
                 f"a single run on {programs.problem.name} does not fit into memory; what is done is safe: free some, "
-                f"or begin a study with smaller batches or a smaller model, then `thalweg resume {self.store.path}`."
+                f"or begin a study with smaller batches or a smaller model, then `{self.store.onward}`."
             )
         programs.limit(row.settings[0], -(-count // 2))
         halves = [[(row, k) for k in places] for places in (range(count // 2), range(count // 2, count))]
@@ -163,7 +163,7 @@ class Ledger:
             elif not (anew or programs.restarts):
                 raise StoreError(
                     f"a checkpoint in {self.store.checkpoints} is missing or damaged; what {self.store.path} holds is "
-                    f"safe: `thalweg resume {self.store.path}` trains that block again."
+                    f"safe: `{self.store.onward}` trains that block again."
                 )
             status = origins[0][0].status if anew else "started"
             new.append(Compacted(number, [(row.id, place) for row, place in origins], status, name))

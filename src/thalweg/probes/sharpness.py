@@ -149,7 +149,9 @@ def of_study(
     plan, verdict, path = results.judged_plan.anywhere, results.verdict_by(by), results.path
     if not verdict.entries:
         raise PlanError(
-            say("{path} has no complete seed yet, so nothing is chosen; `thalweg resume {path}`.", path=path)
+            say(
+                "{path} has no complete seed yet, so nothing is chosen; `{command}`.", path=path, command=results.onward
+            )
         )
     programs = Programs(plan, results.prepared(problem))
     levels = {entry.setting: verdict.level(entry) for entry in verdict.entries}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..verdict import sanity
 from ..verdict.generalization import Generalization, generalization
 from . import method, ranking, runs, searched
 
@@ -47,11 +46,6 @@ class Parts:
         return generalization(self.plan, self.verdict, self.table, self.curves)
 
     @cached_property
-    def signs(self) -> list[str]:
-        """That the result means little."""
-        return sanity.notes(self.results.problem, self.plan, self.verdict)
-
-    @cached_property
     def sensitivity(self) -> Section:
         return runs.sensitivity(self.plan, self.table)
 
@@ -80,7 +74,7 @@ def contents(results: Results, parts: Parts | None = None) -> list[Section]:
     """
     parts = Parts(results) if parts is None else parts
     verdict, plan, table = parts.verdict, parts.plan, parts.table
-    sections = [ranking.answer(verdict, plan, table, parts.signs)]
+    sections = [ranking.answer(verdict, plan, table)]
     if verdict.entries:
         several = len(plan.settings) > 1
         sections += [

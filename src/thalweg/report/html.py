@@ -19,7 +19,6 @@ from ..files import put
 from ..language import say
 from ..pictures import markup
 from ..pictures.markup import Markup, joined, piece
-from ..verdict import sanity
 from .contents import Parts, contents
 from .formats import EMPTY
 from .ranking import ranking
@@ -78,7 +77,7 @@ def document(title: str, sections: Sequence[Section]) -> str:
 def glance(results: Results) -> str:
     """The verdict, what looks like a mistake, and the table, as a piece of another page, such as a notebook's."""
     verdict = results.verdict
-    lines = [piece("<p>{}</p>", sign) for sign in sanity.notes(results.problem, results.plan, verdict)]
+    lines = [piece("<p>{}</p>", sign) for sign in verdict.signs]
     table = [_table(ranking(verdict))] if verdict.entries else []
     return str(joined([piece("<p><strong>{}</strong> {}</p>", *_first(verdict.sentence)), *lines, *table], "\n"))
 

@@ -21,16 +21,12 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame, signs: Sequence[str] = ()) -> Section:
-    """The verdict in words, what is unfinished or looks like a mistake, and the key facts.
-
-    Args:
-        signs: as `verdict.sanity` says them.
-    """
+def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame) -> Section:
+    """The verdict in words, what is unfinished or looks like a mistake, and the key facts."""
     search = table[table["stage"] == "search"]
     fresh = len(table) - len(search)
     unfinished = int((~table["status"].isin(["finished", "diverged", "stopped"])).sum())
-    warnings = [*signs]
+    warnings = [*verdict.signs]
     if unfinished or not verdict.entries:
         warnings.append(
             say(

@@ -51,6 +51,7 @@ from ..plan.stored import as_now
 from . import checks
 from .blocks import BlockRow, Compacted, compact
 from .connection import APPLICATION, SCHEMA, VERSION, bounded, check_file, connect, damage, kind_of, mode
+from .onward import is_object, to_resume
 from .values import judged, judged_parts
 
 ENDED = ("finished", "stopped")  # of a block: nothing is left to train
@@ -181,7 +182,7 @@ class Store:
             except sqlite3.Error as error:
                 raise StoreError(
                     f"{self.path} cannot be written ({error}); what it held before is safe: "
-                    f"make room or permission, then `thalweg resume {self.path}`."
+                    f"make room or permission, then `{self.onward}`."
                 ) from error
             finally:
                 if self._db.in_transaction:
@@ -295,7 +296,7 @@ class Store:
         except OSError as error:
             raise StoreError(
                 f"{self.checkpoints} cannot be written: {error.strerror or error}; what {self.path} holds is safe: "
-                f"make room or permission, then `thalweg resume {self.path}`."
+                f"make room or permission, then `{self.onward}`."
             ) from error
         return name
 
@@ -330,6 +331,13 @@ class Store:
             if row is None and default is None and key in checks.REQUIRED:
                 raise checks.Damage(f"it has no {key}")
             return default if row is None else checks.meta(key, row[0])
+
+    @property
+    def onward(self) -> str:
+        """How an unfinished study is carried on."""
+        with suppress(StoreError, sqlite3.Error):  # a file that cannot be read is carried on by its name
+            return to_resume(self.path, is_object(self.meta("problem", {})))
+        return to_resume(self.path, False)
 
     @property
     def revision(self) -> int:

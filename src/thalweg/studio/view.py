@@ -189,7 +189,7 @@ def judged(results: Results) -> dict[str, Any]:
     """The verdict, or why it is too early for one."""
     parts = Parts(results)
     verdict, plan = parts.verdict, parts.plan
-    answer = ranking.answer(verdict, plan, parts.table, parts.signs)
+    answer = ranking.answer(verdict, plan, parts.table)
     looks = plan.confirmations
     speaks = results.finished or (verdict.confirmed and bool(looks) and verdict.seeds >= looks[0].seeds)
     guard = ""

@@ -123,7 +123,9 @@ def rerun(
     """
     study = Study.open(store, optimizers, schedules, losses, regularizers, trust)
     if not study.finished:
-        raise PlanError(say("{store} is unfinished; `thalweg resume {store}` first, then run it again.", store=store))
+        raise PlanError(
+            say("{store} is unfinished; `{command}` first, then run it again.", store=store, command=study.onward)
+        )
     path = Path(into) if into is not None else _beside(study.path)
     if path.exists() and path.resolve() == study.path.resolve():
         raise PlanError(

@@ -213,7 +213,9 @@ class Study(Results):
 
         followers = None if callbacks is None else callbacks_of(callbacks)
         if not self.finished:
-            raise PlanError(say("{path} is unfinished; `thalweg resume {path}` first, then extend it.", path=self.path))
+            raise PlanError(
+                say("{path} is unfinished; `{command}` first, then extend it.", path=self.path, command=self.onward)
+            )
         planned, ready = self.to_go_on(problem)
         planned = extended(planned, ready, seeds, samples, epochs)
         with joined(cluster) as workers:
@@ -611,7 +613,7 @@ def _carry_on(
             execute(store, planned, ready, display, new, audience.passed, cluster)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                say("stopped; what is done is safe: carry on with `thalweg resume {path}`.", path=study.path)
+                say("stopped; what is done is safe: carry on with `{command}`.", command=study.onward)
             ) from None
         finally:
             display.stop()

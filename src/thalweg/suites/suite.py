@@ -165,7 +165,7 @@ def _opened(item: Any) -> Problem | Results:
     if not isinstance(item, Results):
         return load(item)
     if not item.finished:
-        raise StoreError(f"{item.path} is not finished; carry it on first, with `thalweg resume {item.path}`.")
+        raise StoreError(f"{item.path} is not finished; carry it on first, with `{item.onward}`.")
     return item
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from ..plan.criterion import FINAL_LOSS, Criterion
 from ..plan.factors import Level, Setting, shown
 from ..plan.looks import SEARCH
 from ..plan.margin import MARGIN
+from ..store.onward import to_extend
 from .intervals import ROUNDING, Interval
 from .meanings import columns, words
 
@@ -163,7 +163,9 @@ class Verdict:
         criterion: by what runs are judged.
         usual: factors that are tuned around the best (`Factor.usual`), and of which no entry has another than its usual
             level; tables leave them out.
+        signs: that the result means little, as `verdict/sanity.py` sees them.
         store: the path of the study's; empty where runs were made elsewhere.
+        of_object: whether the problem was given as an object, which no command can name.
         replicate: what `seeds` counts: "seed", or "run" where runs made elsewhere do not say their seeds.
     """
 
@@ -185,7 +187,9 @@ class Verdict:
     stage: str = SEARCH
     most_samples: int = 0
     usual: tuple[str, ...] = ()
+    signs: tuple[str, ...] = ()
     store: str = field(default="", compare=False)
+    of_object: bool = field(default=False, compare=False)
 
     @property
     def further(self) -> list[str]:
@@ -201,12 +205,12 @@ class Verdict:
         return shown(entry.setting[self.factor])
 
     def extend(self, what: str, count: float) -> str:
-        """The command that gives the study more.
+        """What gives the study more: a command, or Python where the problem is an object.
 
         >>> Verdict((), (), "", (), 10, True, store="my runs/digits.db").extend("seeds", 20)
         "thalweg extend 'my runs/digits.db' --seeds 20"
         """
-        return f"thalweg extend {shlex.quote(self.store or 'STORE')} --{what} {math.ceil(count)}"
+        return to_extend(self.store or "STORE", self.of_object, what, count)
 
     def regret_share(self, entry: Entry) -> float:
         """The entry's regret in shares of the best value."""
@@ -231,18 +235,21 @@ class Verdict:
         entries = [asdict(e) | more for e, more in zip(self.entries, own, strict=True)]
         meanings = {name: line for name, line in self.meanings.items() if entries and name in entries[0]}
         judged = {"by_metric": self.criterion.by_metric, "judge": self.criterion.judge}
-        values = {name: value for name, value in asdict(self).items() if name not in ("criterion", "store")}
+        values = {name: value for name, value in asdict(self).items() if name not in _BESIDE}
         explained = {"columns": meanings, "words": self.terms}
         return plain(values | judged | {"entries": entries, "explained": explained})
 
     def __str__(self) -> str:
-        return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])
+        return "\n".join([self.sentence, *(f"  {note}" for note in (*self.signs, *self.notes))])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in (*self.signs, *self.notes))
         return f"<p>{escape(self.sentence)}</p>" + (f"<ul>{notes}</ul>" if notes else "")
+
+
+_BESIDE = ("criterion", "store", "of_object", "signs")  # what a verdict's JSON has in other places, or not
 
 
 def plain(value: Any) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from ..language import say
 from ..plan.plan import Plan
 from .entries import Verdict
@@ -18,13 +20,15 @@ FEWEST = 30  # validation samples
 SUM = 1e-3  # by which the sum of shares may differ from 1
 
 
-def notes(problem: Mapping[str, Any], plan: Plan, verdict: Verdict) -> list[str]:
+def notes(problem: Mapping[str, Any], plan: Plan, verdict: Verdict, members: pd.DataFrame) -> list[str]:
     """The signs that are there.
 
     Args:
         problem: as the store has it.
+        members: `Store.members()`.
     """
-    return [*_guessing(problem, verdict), *_inputs(problem), *_targets(problem), *_step(problem), *_few(problem, plan)]
+    of_data = [*_inputs(problem), *_targets(problem), *_step(problem), *_few(problem, plan)]
+    return [*_guessing(problem, verdict), *of_data, *_metrics(problem, members)]
 
 
 def _guessing(problem: Mapping[str, Any], verdict: Verdict) -> Iterator[str]:
@@ -68,6 +72,20 @@ def _targets(problem: Mapping[str, Any]) -> Iterator[str]:
                 high=high,
             )
         )
+
+
+def _metrics(problem: Mapping[str, Any], members: pd.DataFrame) -> Iterator[str]:
+    ended = members[members["status"] == "finished"]
+    for name in problem.get("metrics", ()):
+        lacking = int(ended[f"validation_{name}"].isna().sum()) if f"validation_{name}" in ended else 0
+        if lacking:
+            yield say(
+                "The metric {name} has no value for {lacking:,} of {ended:,} finished runs: on what their models give, "
+                "it fails or is not a number.",
+                name=name,
+                lacking=lacking,
+                ended=len(ended),
+            )
 
 
 def _step(problem: Mapping[str, Any]) -> Iterator[str]:
