@@ -97,6 +97,18 @@ def test_training_goes_on_from_the_trained_weights() -> None:
     assert torch.equal(w, before)
 
 
+@pytest.mark.parametrize("rule", ["soap", "shampoo"])
+def test_a_gradient_that_is_not_finite_spoils_its_own_parameter_alone(rule: str) -> None:
+    weights = [torch.ones(4, 3, requires_grad=True) for _ in range(2)]
+    optimizer = made(rule)(weights, lr=0.1)
+    for _ in range(2):
+        for w, value in zip(weights, (torch.nan, 1.0), strict=True):
+            w.grad = torch.full((4, 3), value)
+        optimizer.step()
+    assert weights[0].isnan().any()
+    assert weights[1].isfinite().all()
+
+
 def test_a_rule_whose_names_the_class_has_for_its_own_has_none() -> None:
     text = "def mine(g, {0}, *, lr=0.1, beta=0.9):\n    {0} = beta * {0} + g\n    return Update(-lr * {0}, {0}={0})"
     assert made(text.format("m")).__doc__ == "The rule mine."

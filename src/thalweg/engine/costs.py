@@ -23,6 +23,7 @@ from ..verdict.verdict import chosen_settings, seconds_per_step
 from .programs import Program, Programs
 
 ROWS = 16  # members whose update is timed at once
+GRADIENT = 1e-3  # so small that sums of its products are no harder to decompose than those of training
 
 
 def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.DataFrame) -> dict[str, Any]:
@@ -40,7 +41,8 @@ def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.Data
     rules = {o: plan.formula(s) for o, s in chosen.items()}
     kernels = {o: rule for o, rule in rules.items() if not isinstance(rule, Opaque)}
     update = {o: _update_seconds(rule, programs.structure(chosen[o]), programs.place) for o, rule in kernels.items()}
-    usual = float(np.mean(list(update.values()))) if update else 0.0
+    known = [seconds for seconds in update.values() if not np.isnan(seconds)]
+    usual = float(np.mean(known)) if known else 0.0
     shares: dict[tuple[Any, ...], float] = {}
     # Those with kernels first: the share of a program is theirs to say, and what is left of a step the optimizer's own.
     for (size, loss, model, _, own), blocks in sorted(_by_program(programs, rows).items(), key=lambda one: one[0][-1]):
@@ -66,12 +68,21 @@ def _by_program(programs: Programs, rows: Sequence[BlockRow]) -> dict[Program, l
 
 
 def _update_seconds(formula: Formula, structure: nn.Module, place: Place) -> float:
-    """The median time of one member's update there, among a few that share a launch as in a block."""
+    """The median time of one member's update there, among a few that share a launch as in a block; NaN where it fails,
+    because what was trained is complete without it."""
+    try:
+        return _median_seconds(formula, structure, place)
+    except Exception:
+        return float("nan")
+
+
+def _median_seconds(formula: Formula, structure: nn.Module, place: Place) -> float:
     parameters = {name: p for name, p in structure.named_parameters() if p.requires_grad}
     each = sum(p.nbytes for p in parameters.values()) * (2 + len(formula.states))
     rows = max(1, min(ROWS, CACHE // each))  # so that a large model takes less memory here than in training
     weights, gradients = (
-        [p.new_ones(rows, *p.shape, device=place.device) for p in parameters.values()] for _ in range(2)
+        [p.new_full((rows, *p.shape), value, device=place.device) for p in parameters.values()]
+        for value in (1.0, GRADIENT)
     )
     part = update_of([Member(formula)] * rows, 0, weights, total=1, parameters=list(parameters))
     now, active = np.ones((2, rows)), np.ones(rows, dtype=bool)

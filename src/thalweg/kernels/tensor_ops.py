@@ -1,6 +1,6 @@
 """What a formula's words for tensors mean, in plain torch; each takes tensors as (…, rows, columns).
 
-The functions name nothing but torch, so that a script can have a copy of those it needs.
+They name nothing but torch and each other, so that a script can have a copy of those it needs.
 """
 
 from __future__ import annotations
@@ -73,8 +73,35 @@ def orthogonal(x: Tensor, steps: int, a: float, b: float, c: float, eps: float, 
     return (x.mT if tall else x).to(dtype)
 
 
+class Eigh(torch.autograd.Function):
+    """torch.linalg.eigh with NaN for each matrix that is not finite or does not converge, where torch raises for all.
+
+    A function to autograd for the sake of vmap alone: what runs inside of it cannot see which matrix failed.
+    """
+
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        finite = x.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
+        try:
+            values, vectors = torch.linalg.eigh(torch.where(finite, x, 0))
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            if x.dim() > 2:
+                values, vectors = map(torch.stack, zip(*map(Eigh.forward, x), strict=True))
+            else:
+                values, vectors, finite = x[0], x, torch.zeros_like(finite)
+        return torch.where(finite[..., 0], values, torch.nan), torch.where(finite, vectors, torch.nan)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        """Nothing is differentiated."""
+
+    @staticmethod
+    def vmap(info, in_dims, *args) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        return Eigh.apply(args[0].movedim(in_dims[0], 0)), (0, 0)
+
+
 def eigenvectors(x: Tensor) -> Tensor:
-    return torch.linalg.eigh(x).eigenvectors.flip(-1)
+    return Eigh.apply(x)[1].flip(-1)
 
 
 def qr(x: Tensor) -> Tensor:
@@ -82,7 +109,7 @@ def qr(x: Tensor) -> Tensor:
 
 
 def matrix_power(x: Tensor, power: float) -> Tensor:
-    values, vectors = torch.linalg.eigh(x)
+    values, vectors = Eigh.apply(x)
     return vectors * values.unsqueeze(-2) ** power @ vectors.mT
 
 

@@ -63,8 +63,11 @@ def class_of(formula: Formula, by_group: Collection[str] = ()) -> tuple[str, str
         return None
     methods = _dispatch(formula, bodies, by_group) if formula.by_shape else _step(bodies[()])
     text = "\n".join([*_head(name, formula), *methods])
-    names = sorted(set().union(*(body.print.copied for body in bodies.values())))
-    return name, "\n\n\n".join([*(copied(getattr(tensor_ops, one)) for one in names), text])
+    names = set().union(*(body.print.copied for body in bodies.values()))
+    called = names.union(*(getattr(tensor_ops, one).__code__.co_names for one in names)) & {*vars(tensor_ops)} - {
+        "torch"
+    }
+    return name, "\n\n\n".join([*(copied(getattr(tensor_ops, one)) for one in sorted(called)), text])
 
 
 def copied(function: Callable[..., Any]) -> str:
