@@ -93,6 +93,13 @@ def _line(name: Any, value: Any, printer: _Lazy) -> str:
     return f"    {name} = {text}"
 
 
+@functools.cache
+def _as_weight(equations: Equations) -> tuple[bool, ...]:
+    """Of each state whether it has the weight's shape. A weight without axes has that of a number of the model by
+    chance, and such a number stays one: seen as a matrix, in float64, it would make float64 of all beside it."""
+    return tuple(equations.shape(name) == shapes.WEIGHT for name, _ in lower(equations).states)
+
+
 @dataclass(frozen=True)
 class TensorUpdate:
     """What one tensor of a model needs for a step.
@@ -110,24 +117,21 @@ class TensorUpdate:
 
     def begun(self) -> Generator[Tensor, Tensor, tuple[Any, ...]]:
         views = [self._seen(x) for x in (self.g, self.w)]
-        states = [self._seen(s) if s.shape == self.w.shape else s for s in self.states]
+        states = [self._seen(s) if own else s for s, own in zip(self.states, _as_weight(self.equations), strict=True)]
         return body(self.equations)(*views, *states, *self.passed)
 
     def _seen(self, x: Tensor) -> Tensor:
         return x.reshape(shapes.matrix(x.shape, self.equations.batched))
 
     def ended(self, values: Sequence[Any]) -> tuple[Tensor, list[Tensor]]:
-        """The new weight and states, in the shapes that the old ones have."""
+        """The new weight and states, in the shapes and dtypes that the old ones have."""
         step, *new = values
         w = self._seen(self.w)
         states = [
-            tensor(v, w).expand_as(_like(s, w, self.w)).reshape(s.shape) for v, s in zip(new, self.states, strict=True)
+            tensor(v, w).expand_as(w if own else s).reshape(s.shape).to(s.dtype)
+            for v, s, own in zip(new, self.states, _as_weight(self.equations), strict=True)
         ]
-        return (w + step).reshape(self.w.shape), states
-
-
-def _like(state: Tensor, seen: Tensor, w: Tensor) -> Tensor:
-    return seen if state.shape == w.shape else state
+        return (w + step).reshape(self.w.shape).to(w.dtype), states
 
 
 def advance(updates: Sequence[TensorUpdate]) -> list[tuple[Tensor, list[Tensor]]]:
