@@ -11,7 +11,10 @@ import torch
 
 import thalweg as tw
 from thalweg import formulas
+from thalweg.formulas import Formula
+from thalweg.formulas.operations import column_mean, columns, row_mean, rows
 from thalweg.formulas.registry import torch_class
+from thalweg.formulas.vocabulary import sqrt
 from thalweg.recipe.plain import class_of
 
 LACKED = [
@@ -35,7 +38,48 @@ FORMS = [
 SHAPES = ((), (4,), (4, 3), (3, 6), (2, 3, 2, 2))
 
 
-def made(text: str) -> Any:
+def _rows(g, v, *, lr=0.1):
+    v = 0.9 * v + row_mean(g**2)
+    return tw.Update(-lr * g / (sqrt(v) + 1), v=v)
+
+
+def _one_step_per_row(g, *, lr=0.1):
+    return tw.Update(-lr * row_mean(g))
+
+
+def _columns(g, v, *, lr=0.1):
+    v = 0.9 * v + column_mean(g**2)
+    return tw.Update(-lr * g / (sqrt(v) + rows(g) + columns(g)), v=v)
+
+
+def _matrices(g, left, *, lr=0.1):
+    left = 0.9 * left + g @ g.T
+    return tw.Update(-lr * left @ g, left=left)
+
+
+def _ahead(g, w, a, *, lr=0.1):
+    new = 0.9 * a + row_mean(g)
+    return tw.Update(-lr * new, a=new, at=-0.5 * lr * a * row_mean(w**2), shown=-lr * a * row_mean(w) / 3)
+
+
+def _by_sides(g, *, lr=0.1, long=True):
+    return tw.Update(-lr * (g @ g.T @ g if long else g))
+
+
+OWN = {
+    "rows": tw.formula(_rows),
+    "one step per row": tw.formula(_one_step_per_row),
+    "columns": tw.formula(_columns, shapes={"v": "column"}),
+    "matrices": tw.formula(_matrices),
+    "batches": tw.formula(_matrices, batched=True),
+    "ahead": tw.formula(_ahead),
+    "ahead, batches": tw.formula(_ahead, batched=True),
+    "by sides": tw.formula(_by_sides, by_shape={"long": "rows > 2 or columns > 3"}),
+    "by sides, batches": tw.formula(_by_sides, by_shape={"long": "rows < 4 and columns < 3"}, batched=True),
+}
+
+
+def made(text: str | Formula) -> Any:
     printed = class_of(formulas.get(text))
     assert printed is not None, text
     assert all(len(line) <= 320 for line in printed[1].splitlines())
@@ -55,7 +99,7 @@ def path(optimizer: torch.optim.Optimizer, weights: list[torch.Tensor], goals: l
         optimizer.step(closure)  # type: ignore[arg-type]
 
 
-def trained(maker: Any, **numbers: float) -> list[torch.Tensor]:
+def trained(maker: Any, **numbers: Any) -> list[torch.Tensor]:
     draw = torch.Generator().manual_seed(3)
     pairs = [[torch.randn(s, generator=draw, dtype=torch.float64) for s in SHAPES] for _ in range(2)]
     weights, goals = [w.requires_grad_() for w in pairs[0]], pairs[1]
@@ -79,6 +123,13 @@ def test_the_class_goes_as_the_rule(rule: str) -> None:
     for mine, other in zip(trained(made(rule), **numbers), theirs, strict=True):
         torch.testing.assert_close(mine, other, rtol=exact, atol=exact)
     assert not torch.allclose(theirs[3], trained(made(rule), **{**numbers, "lr": 0.01})[3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", OWN)
+def test_rules_of_matrices_take_tensors_of_every_shape(rule: str) -> None:
+    theirs = trained(tw.optim.from_formula(OWN[rule]), lr=0.02)
+    for mine, other in zip(trained(made(OWN[rule]), lr=0.02), theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
 
 
 def test_training_goes_on_from_the_trained_weights() -> None:

@@ -81,10 +81,17 @@ def _of_shapes(formula: Formula) -> dict[tuple[str, ...], _Body]:
     asked = [name for name in formula.by_shape if formula.options[name]]
     each = sorted(itertools.product((True, False), repeat=len(asked)), key=sum, reverse=True)
     chosen = [dict(zip(asked, values, strict=True)) for values in each]
+    vectors = {name for name, condition in formula.by_shape.items() if not _of_matrices(condition)}
     return {
-        tuple(name for name, on in options.items() if on): _Body(formula.form(**options).equations)
+        names: _Body(formula.form(**options).equations, vectors.issuperset(names))
         for options in chosen
+        for names in [tuple(name for name, on in options.items() if on)]
     }
+
+
+def _of_matrices(condition: str) -> bool:
+    """Whether it surely holds for tensors of two axes or more alone."""
+    return "axes > 1" in condition.split(" and ") and " or " not in condition
 
 
 class _Body:
@@ -94,10 +101,11 @@ class _Body:
         new: state → the name of its new value, of the states that change.
         step: added to the weight.
         totals: the names of the sums over the model → what is summed of each tensor.
+        vectors: whether tensors below two axes may come to it.
     """
 
-    def __init__(self, equations: Equations) -> None:
-        self.equations = equations
+    def __init__(self, equations: Equations, vectors: bool = True) -> None:
+        self.equations, self.vectors = equations, vectors
         every = {name: sp.Symbol(f"new_{name}", real=True) for name in equations.state_names}
         values, step = in_terms_of_states(equations, tuple(every.values()))
         sums: dict[sp.Basic, sp.Symbol] = {}
@@ -144,8 +152,9 @@ class _Body:
 
     @property
     def matrix(self) -> bool:
-        """Whether a tensor of more than two axes has to be seen as a matrix."""
-        return not self.equations.batched and any(e.has(*_OF_MATRICES) for e in self.equations.expressions)
+        """Whether tensors have to be seen as matrices that they are not."""
+        others = self.vectors or not self.equations.batched
+        return others and any(e.has(*_OF_MATRICES) for e in self.equations.expressions)
 
     @property
     def counts(self) -> bool:
@@ -181,9 +190,10 @@ class _Body:
         """
         names, whole = self._behind(wanted), of or self
         if self.matrix:
-            yield "w, g = p.flatten(1), p.grad.flatten(1)"
-        elif symbol("g") in names:
-            yield "g = w.grad"
+            seen = "p" if self.equations.batched else "p.flatten(1)"
+            yield f"w = {seen} if p.dim() > 1 else p.reshape(-1, 1)" if self.vectors else f"w = {seen}"
+        if symbol("g") in names:
+            yield "g = p.grad.reshape(w.shape)" if self.matrix else "g = w.grad"
         if self.own or self.counts:
             yield f"state = self.state[{self.parameter}]"
             if first:
@@ -202,10 +212,14 @@ class _Body:
     def parameter(self) -> str:
         return "p" if self.matrix else "w"
 
+    def moved(self, way: Any) -> str:
+        """The line that moves a tensor."""
+        text = self.print.doprint(way)
+        return f"p.copy_((w + {text}).view_as(p))" if self.matrix else f"w += {text}"
+
     def ended(self) -> Iterator[str]:
         """How a tensor's step ends."""
-        step = self.print.doprint(self.step)
-        yield f"p += ({step}).view_as(p)" if self.matrix else f"w += {step}"
+        yield self.moved(self.step)
         if changed := [*["t"] * self.counts, *(name for name in self.own if name in self.new)]:
             read = symbol("t") in self._behind([*self.new.values(), self.step])
             count = "t" if read else 'state["t"] + 1'
@@ -311,13 +325,13 @@ def _at_the_loss(body: _Body) -> Iterator[str]:
     """The loss and its gradient, where the rule wants them; then the parameters that have one."""
     if (at := body.equations.at) is not None:
         yield from [_EACH.format(""), "trained = [(w, w.clone()) for w, _ in each]"]
-        yield from _loop([*body.lines([at]), f"w += {body.print.doprint(at)}"], body.parameter)
+        yield from _loop([*body.lines([at]), body.moved(at)], body.parameter)
     yield from ["with torch.enable_grad():", "    loss = closure().item()", _GIVEN]
     if (second := body.equations.second) is not None:
         further = _Body(second)
         yield from ["trained = [(w, w.clone()) for w, _ in each]"] if at is None else []
         yield from _summed(further)
-        moved = [*further.lines([further.step]), f"w += {further.print.doprint(further.step)}"]
+        moved = [*further.lines([further.step]), further.moved(further.step)]
         yield from [*_loop(moved, further.parameter), "with torch.enable_grad():", "    closure()"]
     if body.moves_gradient:
         yield from ["for w, before in trained:", "    w.copy_(before)"]
@@ -343,8 +357,8 @@ def _of_model(body: _Body) -> Iterator[str]:
 def _views(body: _Body) -> list[str]:
     """Methods that put the weights that are evaluated in the place of those that are trained, and back."""
     shown = body.equations.shown
-    lines = [*body.lines([shown], first=False, before=False), 'state["trained"] = w.clone()']
-    moved = _loop([*lines, f"w += {body.print.doprint(shown)}"])
+    lines = [*body.lines([shown], first=False, before=False), f'state["trained"] = {body.parameter}.clone()']
+    moved = _loop([*lines, body.moved(shown)], body.parameter)
     there = ["self.train()", _EACH.format(" if self.state[w]"), *moved]
     back = [_EACH.format(' if "trained" in self.state[w]'), *_loop(['w.copy_(self.state[w].pop("trained"))'])]
     return [*_method("eval(self)", there), "", *_method("train(self)", back)]
@@ -352,14 +366,17 @@ def _views(body: _Body) -> list[str]:
 
 def _dispatch(formula: Formula, bodies: dict[tuple[str, ...], _Body], by_group: Collection[str]) -> list[str]:
     """The methods of a rule that has a form of its own for some tensors."""
-    words = {"axes": "w.dim()", "rows": "w.shape[0]", "columns": "w[0].numel()"}
-    if formula.equations.batched:
-        words |= {"rows": "w.shape[-2]", "columns": "w.shape[-1]"}
-    words |= {name: repr(value) for name, value in formula.options.items()}
+    batched, options = formula.equations.batched, {name: repr(value) for name, value in formula.options.items()}
+    of_matrices = ("w.shape[-2]", "w.shape[-1]") if batched else ("w.shape[0]", "w[0].numel()")
+    sides = "w.shape[-2:]" if batched else "w.shape"
+    of_any = (f"{sides}[:1].numel()", f"{sides}[1:].numel()")
 
     def asked(name: str) -> str:
+        condition = formula.by_shape[name]
+        rows, columns = of_matrices if _of_matrices(condition) else of_any
+        words = {"axes": "w.dim()", "rows": rows, "columns": columns, **options}
         chosen = f'group.get("{name}", True) and ' * (name in by_group)
-        return chosen + re.sub(r"\w+", lambda word: words.get(word[0], word[0]), formula.by_shape[name])
+        return chosen + re.sub(r"\w+", lambda word: words.get(word[0], word[0]), condition)
 
     chosen, text = [], []
     for names, body in bodies.items():
