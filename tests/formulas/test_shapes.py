@@ -10,7 +10,8 @@ import torch
 
 import thalweg as tw
 from thalweg.errors import FormulaError
-from thalweg.formulas.operations import eigenvectors, norm, row_mean, sort_columns
+from thalweg.formulas.equations import symbol
+from thalweg.formulas.operations import eigenvectors, norm, orthogonal, row_mean, sort_columns
 from thalweg.formulas.vocabulary import where
 
 
@@ -101,3 +102,29 @@ def test_a_condition_of_a_shape_names_what_there_is(by_shape: dict[str, str], wo
 
     with pytest.raises(FormulaError, match=f"by_shape .*'{word}' is not"):
         tw.formula(rule, by_shape=by_shape)
+
+
+def test_orthogonal_has_muons_numbers_where_none_are_given() -> None:
+    x = symbol("x")
+    assert orthogonal(x) == orthogonal(x, 5, 3.4445, -4.7750, 2.0315, 1e-7, 1, 0)
+    assert orthogonal(x, steps=3, coefficients=(2, -1.5, 0.5)) == orthogonal(x, 3, 2, -1.5, 0.5)
+    assert orthogonal(x, eps=1e-3, clamped=False, half=True).args[5:] == (1e-3, 0, 1)
+
+
+def test_orthogonal_makes_all_singular_values_near_one() -> None:
+    def straight(g, *, lr=1.0):
+        return tw.Update(-lr * orthogonal(g, steps=8))
+
+    w = torch.zeros(3, 5, requires_grad=True)
+    w.grad = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    tw.optim.from_formula(tw.formula(straight))([w]).step()
+    torch.testing.assert_close(torch.linalg.svdvals(w.detach()), torch.ones(3), rtol=0, atol=0.4)
+
+
+@pytest.mark.parametrize("given", [(1, 2), 3, "abc"])
+def test_orthogonal_takes_three_coefficients(given: Any) -> None:
+    def wrong(g, *, lr=1.0):
+        return tw.Update(-lr * orthogonal(g, coefficients=given))
+
+    with pytest.raises(FormulaError, match=r"orthogonal takes three coefficients, and .+ is given; write"):
+        tw.formula(wrong)

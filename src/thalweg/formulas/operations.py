@@ -16,6 +16,9 @@ from typing import Any, ClassVar
 
 import sympy as sp
 
+from ..errors import FormulaError
+from ..language import say
+
 __all__ = [
     "column_mean",
     "columns",
@@ -148,11 +151,40 @@ class identity(OperationBase):
 class orthogonal(OperationBase):
     """Newton–Schulz: of X / ‖X‖, `steps` times X ← aX + (bA + cA²)X with A = XXᵀ; all singular values come near 1.
 
-    The arguments: x, steps, a, b, c, eps, 1 where ‖X‖ is max(‖X‖, eps), 0 where it is ‖X‖ + eps, and 1 where float32 is
-    rounded to bfloat16 for it.
+    Args:
+        a, b, c: those of Muon's authors, or `coefficients=(a, b, c)`.
+        clamped: 1 where ‖X‖ is max(‖X‖, eps), 0 where it is ‖X‖ + eps.
+        half: 1 where float32 is rounded to bfloat16 for it.
     """
 
     nargs = 8
+
+    def __new__(
+        cls,
+        x: Any,
+        steps: Any = 5,
+        a: Any = 3.4445,
+        b: Any = -4.7750,
+        c: Any = 2.0315,
+        eps: Any = 1e-7,
+        clamped: Any = 1,
+        half: Any = 0,
+        *,
+        coefficients: Any = None,
+        **options: Any,
+    ) -> Any:
+        if coefficients is not None:
+            if not isinstance(coefficients, tuple | list) or len(coefficients) != 3:
+                raise FormulaError(
+                    say(
+                        "orthogonal takes three coefficients, and {given} is given; write coefficients=(a, b, c), of "
+                        "X ← aX + (bA + cA²)X with A = XXᵀ.",
+                        given=str(coefficients),
+                    )
+                )
+            a, b, c = coefficients
+        flags = (int(flag) if isinstance(flag, bool) else flag for flag in (clamped, half))
+        return super().__new__(cls, x, steps, a, b, c, eps, *flags, **options)
 
 
 class eigenvectors(OperationBase):

@@ -94,7 +94,7 @@ def muon(
         return Update(-rate * weight_decay * w - rate * ratio(t, m, v, beta1, beta2, rest_eps), m=m, v=v)
     m = m + (1 - momentum) * (g - m)
     u = g + momentum * (m - g) if nesterov else m
-    direction = orthogonal(u, ns_steps, ns_a, ns_b, ns_c, eps, 0 if eps_added else 1, 1 if bfloat16 else 0)
+    direction = orthogonal(u, ns_steps, ns_a, ns_b, ns_c, eps, clamped=not eps_added, half=bfloat16)
     scale = sqrt(maximum(1, rows(w) / columns(w)))
     if adjust_lr_fn == "match_rms_adamw":
         scale = 0.2 * sqrt(maximum(rows(w), columns(w)))
