@@ -134,7 +134,9 @@ class Order:
             return value.func(self._in_memory(value.args[0]))
         if not isinstance(value, (*REDUCTIONS, *PRODUCTS)):
             raise Uncovered(type(value).__name__)
-        if isinstance(value, PRODUCTS):
+        if isinstance(value, op.orthogonal):  # what it is given is overwritten: a copy that nothing else reads
+            value = value.func(self._copied(value.args[0], value), *value.args[1:])
+        elif isinstance(value, PRODUCTS):
             value = value.func(*map(self._in_memory, value.args[: value.needs]), *value.args[value.needs :])
         if isinstance(value, op.total) and small(self.shape(value.args[0])):
             raise Uncovered("a total of what is not one number per weight")
@@ -155,11 +157,15 @@ class Order:
         value = self._told(value)
         if str(value) in self.arrays or isinstance(value, op.transpose):
             return value
-        if value not in self.copies:
-            name = self.copies[value] = sp.Symbol(f"_a{len(self.copies)}", real=True)
-            self._define(name, value)
+        return self._copied(value, value)
+
+    def _copied(self, value: Any, reader: Any) -> Any:
+        """The name of an array with this value, a new one for each reader."""
+        if reader not in self.copies:
+            name = self.copies[reader] = sp.Symbol(f"_a{len(self.copies)}", real=True)
+            self._define(name, self._told(value))
             self.arrays[str(name)] = self.shape(name)
-        return self.copies[value]
+        return self.copies[reader]
 
     def _level(self, value: Any) -> int:
         return max((self.level.get(s, 0) for s in value.free_symbols), default=0)
