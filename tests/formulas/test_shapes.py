@@ -11,7 +11,8 @@ import torch
 import thalweg as tw
 from thalweg.errors import FormulaError
 from thalweg.formulas.equations import symbol
-from thalweg.formulas.operations import eigenvectors, norm, orthogonal, row_mean, sort_columns
+from thalweg.formulas.operations import eigenvectors, norm, orthogonal, qr, row_mean, sort_columns
+from thalweg.formulas.shapes import matrix
 from thalweg.formulas.vocabulary import where
 
 
@@ -119,6 +120,19 @@ def test_orthogonal_makes_all_singular_values_near_one() -> None:
     w.grad = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
     tw.optim.from_formula(tw.formula(straight))([w]).step()
     torch.testing.assert_close(torch.linalg.svdvals(w.detach()), torch.ones(3), rtol=0, atol=0.4)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (6,), (), (2, 3, 4)])
+def test_qr_has_the_shape_of_what_it_is_given(shape: tuple[int, ...]) -> None:
+    def straight(g, *, lr=1.0):
+        return tw.Update(-lr * qr(g))
+
+    w = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+    w.grad = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    tw.optim.from_formula(tw.formula(straight))([w]).step()
+    q = w.detach().reshape(matrix(shape))
+    inner = q @ q.mT if len(q) < q[0].numel() else q.mT @ q
+    torch.testing.assert_close(inner, torch.eye(len(inner), dtype=q.dtype))
 
 
 @pytest.mark.parametrize("given", [(1, 2), 3, "abc"])

@@ -12,7 +12,7 @@ import torch
 import thalweg as tw
 from thalweg import formulas
 from thalweg.formulas import Formula
-from thalweg.formulas.operations import column_mean, columns, row_mean, rows
+from thalweg.formulas.operations import column_mean, columns, qr, row_mean, rows
 from thalweg.formulas.registry import torch_class
 from thalweg.formulas.vocabulary import sqrt
 from thalweg.recipe.plain import class_of
@@ -57,6 +57,10 @@ def _matrices(g, left, *, lr=0.1):
     return tw.Update(-lr * left @ g, left=left)
 
 
+def _straight(g, *, lr=0.1):
+    return tw.Update(-lr * qr(g))
+
+
 def _ahead(g, w, a, *, lr=0.1):
     new = 0.9 * a + row_mean(g)
     return tw.Update(-lr * new, a=new, at=-0.5 * lr * a * row_mean(w**2), shown=-lr * a * row_mean(w) / 3)
@@ -72,6 +76,7 @@ OWN = {
     "columns": tw.formula(_columns, shapes={"v": "column"}),
     "matrices": tw.formula(_matrices),
     "batches": tw.formula(_matrices, batched=True),
+    "straight": tw.formula(_straight),
     "ahead": tw.formula(_ahead),
     "ahead, batches": tw.formula(_ahead, batched=True),
     "by sides": tw.formula(_by_sides, by_shape={"long": "rows > 2 or columns > 3"}),

@@ -194,7 +194,7 @@ class eigenvectors(OperationBase):
 
 
 class qr(OperationBase):
-    """Q of x = QR: the columns made orthogonal one after another."""
+    """Q of x = QR: the columns made orthogonal one after another; of a matrix with more columns than rows, its rows."""
 
     nargs = 1
 

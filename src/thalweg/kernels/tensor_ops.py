@@ -105,7 +105,9 @@ def eigenvectors(x: Tensor) -> Tensor:
 
 
 def qr(x: Tensor) -> Tensor:
-    return torch.linalg.qr(x).Q
+    wide = x.shape[-1] > x.shape[-2]
+    q = torch.linalg.qr(x.mT if wide else x).Q
+    return q.mT if wide else q
 
 
 def matrix_power(x: Tensor, power: float) -> Tensor:

@@ -29,7 +29,6 @@ _OF_TENSORS = {
     "matmul": "({x} @ {y})",
     "transpose": "{x}.mT",
     "diagonal": "{x}.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)",
-    "qr": "torch.linalg.qr({0}).Q",
 }
 
 
