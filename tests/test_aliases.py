@@ -13,11 +13,13 @@ from thalweg.aliases import ALIASES, called
 from thalweg.errors import FormulaError, PlanError
 from thalweg.landscapes import surfaces
 from thalweg.losses.registry import LOSSES, METRICS, get_metric
+from thalweg.optim.rules import RULES
 from thalweg.plan.plan import plan
 from thalweg.unknown import plain
 
 NAMES: dict[str, Collection[str]] = {
     "optimizer": formulas.FORMULAS,
+    "argument": [argument.name for argument in RULES["SOAP"].arguments],
     "schedule": schedules.names(),
     "regularizer": regularizers.registry.names(),
     "loss": LOSSES,

@@ -54,6 +54,14 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "아다그라드": "adagrad",
         "아다델타": "adadelta",
     },
+    "argument": {
+        "learningrate": "lr",
+        "maxpreconddim": "max_dim",
+        "maxpreconditionerdim": "max_dim",
+        "precondfreq": "every",
+        "preconditionfrequency": "every",
+        "updatefreq": "every",
+    },
     "schedule": {
         "fixed": "constant",
         "constantlr": "constant",

@@ -136,9 +136,7 @@ def test_what_cannot_be_meant_is_refused() -> None:
         tw.optim.Adam(params, capturable=True)
     with pytest.raises(UsageError, match="differentiable=True is not available"):
         tw.optim.SGD(params, differentiable=True)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'beta'"):
-        tw.optim.Adam(params, beta=0.5)
-    with pytest.raises(UsageError, match="hyperparameter eps must be a number, not '1'"):
+    with pytest.raises(UsageError, match="eps of adam is '1'; give a number"):
         tw.optim.from_formula("adam")(params, eps="1")
     with pytest.raises(UsageError, match=r"beta1 of adam is 2\.0; give a number of at least 0 and below 1"):
         tw.optim.from_formula("adam")(params, beta1=2.0)
@@ -150,6 +148,68 @@ def test_what_cannot_be_meant_is_refused() -> None:
         tw.optim.SOAP(params, every=0)
     with pytest.raises(UsageError, match="lookahead and change_of_variables are different forms"):
         tw.optim.from_formula("nesterov")(params, lookahead=True, change_of_variables=True)
+
+
+NOT_NUMBERS = {
+    "Prodigy(betas=0.9)": r"betas of Prodigy is 0\.9; give 2 numbers, such as \(0\.9, 0\.999\)\.",
+    "Prodigy(betas=(0.9,))": r"betas of Prodigy is \(0\.9,\); give 2 numbers",
+    "Adam(betas=None)": "betas of Adam is None; give 2 numbers",
+    "Adan(betas=(0.9, 'x', 0.9))": r"betas of Adan is \(0\.9, 'x', 0\.9\); give 3 numbers",
+    "Adafactor(eps=(1e-3, None))": r"eps of Adafactor is \(0\.001, None\); give 2 numbers, such as \(None, 0\.001\)",
+    "Adafactor(lr='x')": "lr of Adafactor is 'x'; give a number",
+    "SGD(momentum='x')": "momentum of SGD is 'x'; give a number",
+    "Adam(lr=None)": "lr of Adam is None; give a number",
+    "from_formula('lion')(lr=[1])": r"lr of lion is \[1\]; give a number",
+    "AdamW(max_norm='x')": "Invalid max_norm: x; it must be above 0",
+    "AdamW(ema_decay='x')": r"Invalid ema_decay: x; it must be in \[0, 1\)",
+}
+
+
+@pytest.mark.parametrize("call", NOT_NUMBERS)
+def test_what_is_not_a_number_is_refused(call: str) -> None:
+    with pytest.raises(UsageError, match=NOT_NUMBERS[call]):
+        eval(f"tw.optim.{call[:-1]}, params=params)", {"tw": tw, "params": [*network().parameters()]})
+
+
+def test_what_is_not_a_number_in_a_group_is_refused() -> None:
+    first, *rest = network().parameters()
+    with pytest.raises(UsageError, match=r"betas of Adam is 0\.9; give 2 numbers"):
+        tw.optim.Adam([{"params": rest, "betas": 0.9}])
+    optimizer = tw.optim.Adam(rest)
+    with pytest.raises(UsageError, match="lr of Adam is 'x'; give a number"):
+        optimizer.add_param_group({"params": [first], "lr": "x"})
+    assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "hint"),
+    [
+        ("SOAP", "precondition_frequency", "did you mean every? Known: lr, betas, shampoo_beta, eps,"),
+        ("Shampoo", "max_preconditioner_dim", "did you mean max_dim? Known: lr, momentum, weight_decay, eps, every,"),
+        ("Adam", "beta", "did you mean betas? Known: lr, betas, eps, weight_decay, amsgrad, foreach,"),
+        ("AdamW", "zero_grads", "did you mean zero_grad or amsgrad? Known: lr, betas,"),
+        ("SGD", "closure_of", "known: lr, momentum,"),
+    ],
+)
+def test_an_argument_that_a_class_lacks_is_refused_with_those_it_has(name: str, given: str, hint: str) -> None:
+    with pytest.raises(TypeError) as caught:  # as Python's own calls do
+        getattr(tw.optim, name)(network().parameters(), **{given: 1})
+    assert str(caught.value).startswith(f"'{given}' is not an argument of {name}")
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["SAM", "Lookahead", "cautious"])
+def test_what_goes_around_another_says_how_it_is_made(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"{name} goes around another optimizer, such as adamw: write ") as caught:
+        getattr(tw.optim, name)
+    written = str(caught.value).partition("write ")[2].partition(" in place of")[0]
+    eval(written, {"tw": tw, "params": [*network().parameters()]})
+
+
+def test_a_class_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(AttributeError, match=r"'Adamw' is not an optimizer of .*: did you mean AdamW"):
+        tw.optim.Adamw  # noqa: B018
+    assert not hasattr(tw.optim, "__wrapped__")
 
 
 @pytest.mark.parametrize("name", OWN)

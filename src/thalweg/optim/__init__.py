@@ -15,15 +15,29 @@ Read next: `optimizer.py`, which all classes share.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..aliases import called
+from ..formulas import WRAPPERS
+from ..language import say
+from ..unknown import unknown
 from .classes import drop_in, from_formula
 from .optimizer import FormulaOptimizer
 from .rules import RULES
 
-if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> type[FormulaOptimizer]: ...  # the classes that formulas declare
+def __getattr__(name: str) -> type[FormulaOptimizer]:
+    """What there is in place of a class that no formula declares; those that one does are in the namespace below."""
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if (wrapper := called("optimizer", name, WRAPPERS)) is not None:
+        raise AttributeError(
+            say(
+                "{name} goes around another optimizer, such as adamw: write "
+                "tw.optim.from_formula('{wrapper}(adamw)')(params, lr=1e-3) in place of tw.optim.{name}.",
+                name=name,
+                wrapper=wrapper,
+            )
+        )
+    raise AttributeError(unknown("optimizer", name, RULES, "tw.optim"))
 
 
 globals().update({name: drop_in(name) for name in RULES})

@@ -11,6 +11,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +23,7 @@ from ..formulas.drop_in import check
 from ..formulas.equations import WEIGHT_ITSELF
 from ..kernels import staged, torch_ref
 from ..language import say
+from ..unknown import unknown
 from . import sharded
 from .parameter import refuse
 from .plan import Plan, StepOptions
@@ -96,8 +98,11 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 f"{type(self).__name__} does not take {name}, an option of its formula: write "
                 f"tw.optim.from_formula('{self.formula.name}({name}={named[name]})')(params, ...)."
             )
+        for name in named.keys() - signature.parameters.keys():
+            raise TypeError(unknown("argument", name, [*signature.parameters, *WHOLE_STEP], type(self).__name__))
         bound = signature.bind(*arguments, **named)
         bound.apply_defaults()
+        self.rule.fit(type(self).__name__, bound.arguments)
         check(bound.arguments, grouped=self.rule.grouped)
         self.rule.verify(bound.arguments)
         _check_whole_step(max_norm, clip_value, ema_decay)
@@ -111,6 +116,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's; a class for matrices refuses other tensors."""
+        self.rule.fit(type(self).__name__, param_group)
         super().add_param_group(param_group)
         for p in self.param_groups[-1]["params"] if self.rule.matrices else ():
             if p.ndim != 2:
@@ -395,13 +401,13 @@ class FormulaOptimizer(torch.optim.Optimizer):
 
 def _check_whole_step(max_norm: float | None, clip_value: float | None, ema_decay: float | None) -> None:
     for name, value in (("max_norm", max_norm), ("clip_value", clip_value)):
-        if value is not None and not value > 0:
+        if value is not None and not (isinstance(value, Real | Tensor) and value > 0):
             raise UsageError(
                 say(
                     "Invalid {name}: {value}; it must be above 0, or None for no clipping.", name=name, value=str(value)
                 )
             )
-    if ema_decay is not None and not 0.0 <= ema_decay < 1.0:
+    if ema_decay is not None and not (isinstance(ema_decay, Real | Tensor) and 0.0 <= ema_decay < 1.0):
         raise UsageError(
             say(
                 "Invalid ema_decay: {ema_decay}; it must be in [0, 1), or None for no average.",

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import torch
 
+from ..errors import UsageError, short
 from ..formulas import FORMULAS, Formula, get
 from ..formulas.drop_in import TUPLES, DropIn
 from ..formulas.equations import number
+from ..language import say
 
 # A hyperparameter → the tuple it is part of, and its place there.
 _PARTS = {part: (whole, k) for whole, parts in TUPLES.items() for k, part in enumerate(parts)}
@@ -65,6 +68,26 @@ class Rule:
         places = _places(formula.equations.hyperparameters, self.grouped)
         return [(k, place) for k, (name, place) in enumerate(places) if name == argument]
 
+    def fit(self, owner: str, group: Group) -> None:
+        """Refuse what is not a number where the default is one, and a tuple that is not like its default."""
+        for name, usual in ((a.name, a.default) for a in self.arguments if a.name in group):
+            value = group[name]
+            if isinstance(usual, tuple):
+                fits = isinstance(value, tuple | list) and len(value) == len(usual)
+                fits = fits and all(_numeric(v) or v is u is None for v, u in zip(value, usual, strict=True))
+                allowed = say("{count} numbers, such as {example}", count=len(usual), example=str(usual))
+            else:
+                fits = not _numeric(usual) or isinstance(usual, bool) or _numeric(value)
+                fits, allowed = fits or (value is None and name in self.absent), say("a number")
+            if not fits:
+                what, shown = say("{kind} of {owner}", kind=name, owner=owner), short(repr(value))
+                raise UsageError(say("{what} is {value}; give {allowed}.", what=what, value=shown, allowed=allowed))
+
+    @property
+    def absent(self) -> Collection[str]:
+        """The arguments that may be None: hyperparameters that the formula can do without."""
+        return _absent(self.declared) if self.declared else ()
+
     def verify(self, group: Group) -> None:
         """Refuse numbers out of their ranges, what no formula can be chosen for, and what is not a number."""
         if self.declared is not None:
@@ -87,6 +110,15 @@ class Rule:
     def state(self, name: str) -> str:
         """The name of a formula's state in a state_dict."""
         return self.states.get(name, name)
+
+
+def _numeric(value: Any) -> bool:
+    return isinstance(value, Real | torch.Tensor)
+
+
+def _absent(formula: Formula) -> set[str]:
+    assert formula.function is not None
+    return {name for name, p in inspect.signature(formula.function).parameters.items() if p.default is None}
 
 
 def _at(value: Any, place: int | None) -> Any:
@@ -162,7 +194,7 @@ def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *
     arguments = [inspect.Parameter(name, kinds, default=value) for name, value in values.items()]
     arguments.append(inspect.Parameter("maximize", inspect.Parameter.KEYWORD_ONLY, default=False))
     options = {name: value for name, value in formula.options.items() if name in values}
-    absent = {n for n, p in inspect.signature(formula.function).parameters.items() if p.default is None}
+    absent = _absent(formula)
 
     @functools.cache
     def form(chosen: tuple[tuple[str, Any], ...]) -> Formula:
