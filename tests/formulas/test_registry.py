@@ -84,11 +84,15 @@ def test_what_is_tried_at_the_edge_of_a_range_stays() -> None:
         assert get(text).label.replace(" ", "") == text.replace(" ", "")
 
 
-def test_a_name_that_means_something_else_has_no_shared_range() -> None:
-    @tw.formula()
+def test_a_name_that_means_something_else_declares_its_range() -> None:
     def growing(g, a, *, lr=0.1, momentum=1.5, beta1=0.9):
         return tw.Update(-lr * (a + g), a=beta1 * momentum * a + g)
 
+    sentence = r"formula growing: momentum is 1\.5 by default, and this name has the range \[0, 1\) in all rules; "
+    with pytest.raises(FormulaError, match=sentence) as caught:
+        tw.formula(growing)
+    declared = str(caught.value).partition("here, meanings=")[2].removesuffix(".")
+    growing = tw.formula(growing, meanings=eval(declared, {"tw": tw}))
     assert growing.with_(momentum=7.0).hyperparameters["momentum"] == 7
     with pytest.raises(FormulaError, match="beta1 of growing is 7; give a number of at least 0 and below 1"):
         growing.with_(beta1=7)
@@ -102,6 +106,15 @@ def test_a_rule_of_ones_own_declares_its_ranges() -> None:
     assert pulled.with_(momentum=2).hyperparameters["momentum"] == 2
     with pytest.raises(FormulaError, match="momentum of pulled is 0; give a number above 0 and at most 2"):
         pulled.with_(momentum=0)
+
+
+def test_an_option_may_have_the_name_of_a_number() -> None:
+    @tw.formula()
+    def kept(g, a, *, lr=0.1, momentum=True):
+        a = 0.9 * a + g
+        return tw.Update(-lr * (a if momentum else g), a=a)
+
+    assert kept.with_(momentum=False).label == "kept(momentum=False)"
 
 
 def test_a_default_outside_of_the_range_declared_for_it_is_refused() -> None:

@@ -257,7 +257,7 @@ def formula(
             number for each) or "model", where the value that it takes does not say so.
         direction, rate, idea, departs, drop_ins, batched, by_shape: see `Formula`.
         meanings: of the hyperparameters and options that have another than in `meanings.SHARED`; the range of a number
-            is held to. A default outside of a shared range shows that the name means something else here.
+            is held to, by the default too.
         doc: in words; the function's own unless given.
 
     Raises:
@@ -275,9 +275,21 @@ def formula(
         rule, first = name or function.__name__, dict(initial or {})
         hyperparameters, options = signature(function, rule)
         defaults, kept = {**hyperparameters, **options}, _shapes(rule, shapes or {})
-        shared = {n: m for n, m in SHARED.items() if n in defaults and _fits(m, defaults[n])}
-        words = {**shared, **{n: m for n, m in (meanings or {}).items() if n in defaults}}
+        shared = {n: m for n, m in SHARED.items() if n in hyperparameters or _fits(m, options.get(n))}
+        words = {n: m for n, m in {**shared, **(meanings or {})}.items() if n in defaults}
         for outside in (n for n, m in words.items() if not _fits(m, defaults[n])):
+            if outside not in (meanings or {}):
+                raise FormulaError(
+                    say(
+                        "formula {rule}: {name} is {value} by default, and this name has the range {range} in all "
+                        "rules; correct the default, or declare what it means here, "
+                        "meanings={{'{name}': tw.formulas.Meaning('in words', '[0, ∞)')}}.",
+                        rule=rule,
+                        name=outside,
+                        value=repr(defaults[outside]),
+                        range=words[outside].range,
+                    )
+                )
             raise FormulaError(
                 f"formula {rule}: {outside} is {defaults[outside]!r} by default, and its range is declared as "
                 f"{words[outside].range}; correct one of them."
