@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,20 @@ def test_names_and_classes_mean_formulas_where_there_are_some() -> None:
         lbfgs.with_(iterations=3)
     with pytest.raises(FormulaError, match="max_iter is 'many'; give a number"):
         lbfgs.with_(max_iter="many")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: tw.optim.from_formula("lbfgs"),
+        lambda: tw.descend("x^2", optimizer="LBFGS", start=1.0),
+        lambda: tw.basins("x^4 - x^2", "lbfgs"),
+        lambda: tw.size(nn.Linear(2, 1), optimizers=["LBFGS(max_iter=5)"]),
+    ],
+)
+def test_what_needs_equations_says_that_a_class_of_torch_has_none(use: Callable[[], Any]) -> None:
+    with pytest.raises(FormulaError, match=r"is torch\.optim\.LBFGS, whose equations are not known here"):
+        use()
 
 
 SGD, ADAM = torch.optim.SGD, torch.optim.Adam

@@ -32,7 +32,7 @@ def formula(
         raise UsageError(
             say("{first} and {second} exclude each other; give one of them.", first="--latex", second="--json")
         )
-    chosen = [formulas.get(name)] if name else list(formulas.FORMULAS.values())
+    chosen = [formulas.known(name)] if name else list(formulas.FORMULAS.values())
     if json:
         facts = [_facts(rule) for rule in chosen]
         print_json(facts[0] if name else facts)

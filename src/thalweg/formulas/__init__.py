@@ -3,7 +3,7 @@
 from .base import Equations, Formula, Update, formula
 from .masked import cautious
 from .meanings import Meaning
-from .registry import CLASSIC, FORMULAS, WRAPPERS, get, names, of
+from .registry import CLASSIC, FORMULAS, WRAPPERS, get, known, names, of
 from .sharpness_aware import sam
 from .slow_weights import lookahead
 
@@ -18,6 +18,7 @@ __all__ = [
     "cautious",
     "formula",
     "get",
+    "known",
     "lookahead",
     "names",
     "of",

@@ -12,6 +12,7 @@ from typing import Any
 from .. import calls
 from ..aliases import called
 from ..errors import FormulaError
+from ..language import say
 from ..unknown import unknown
 from .around import Around, Wrapper
 from .base import Formula
@@ -128,6 +129,24 @@ def get(text: str | Formula) -> Formula:
         raise FormulaError(unknown("optimizer", calls.short(name.strip()), [*FORMULAS, *WRAPPERS]))
     changes = calls.parse(text, FormulaError, "adam(beta2=0.99)")[1]
     return rule.with_(**changes) if changes else rule
+
+
+def known(text: str | Formula) -> Formula:
+    """As `get`, for what needs equations, which other classes of torch.optim lack.
+
+    Raises:
+        FormulaError: it has none.
+    """
+    if isinstance(rule := get(text), Opaque):
+        raise FormulaError(
+            say(
+                "{rule} is {origin}, whose equations are not known here: it can be compared, and this takes a formula, "
+                "of the catalogue or of your own.",
+                rule=rule.label,
+                origin=f"torch.optim.{rule.maker.__name__}",
+            )
+        )
+    return rule
 
 
 def of_text(text: str) -> Formula:

@@ -126,7 +126,7 @@ def formula_of(optimizer: Any) -> Formula:
     if isinstance(optimizer, str):
         name, bracket, rest = optimizer.strip().partition("(")
         optimizer = ALIASES.get(name.strip(), name) + bracket + rest
-    return formulas.get(optimizer)
+    return formulas.known(optimizer)
 
 
 def _rates(lr: Any) -> list[float]:

@@ -10,7 +10,7 @@ import pickle
 from typing import Any
 
 from ..errors import FormulaError, UsageError
-from ..formulas import Formula, get
+from ..formulas import Formula, known
 from ..formulas.registry import catalogued
 from ..language import say
 from .optimizer import WHOLE_STEP, FormulaOptimizer
@@ -42,7 +42,7 @@ def from_formula(formula: Formula | str) -> type[FormulaOptimizer]:
     >>> weight.data, optimizer.state[weight]["a"]
     (tensor([ 0.7500, -2.1250]), tensor([1.5000, 0.7500]))
     """
-    formula = get(formula)
+    formula = known(formula)
     rule = rule_of_formula(formula)
     reserved = [a.name for a in rule.arguments[:-1] if a.name in ("params", "maximize", *WHOLE_STEP)]
     if reserved:

@@ -63,7 +63,7 @@ def size(
     True
     """
     batch = Range(1, whole=True, unit="samples").check(say("the batch"), batch)
-    rules = tuple(formulas.get(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers))
+    rules = tuple(formulas.known(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers))
     name, module, example, note = _resolved(model)
     shape = example.text if input is None and isinstance(example, _Shape) else input
     inputs: Any = example if shape is None else _inputs(shape, batch, _dtype(module))
