@@ -88,3 +88,26 @@ def test_what_means_nothing_is_refused_as_before() -> None:
         formulas.get("adm")
     with pytest.raises(PlanError, match="did you mean cosine"):
         schedules.get("cosin")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "name"),
+    [
+        ("optimizer", "애덤", "adam"),
+        ("optimizer", "아담W", "adamw"),
+        ("optimizer", "알엠에스프롭", "rmsprop"),
+        ("schedule", "지수 감쇠", "exponential"),
+        ("schedule", "코사인 어닐링", "cosine"),
+        ("schedule", "웜업", "warmup"),
+        ("loss", "CE", "cross_entropy"),
+        ("loss", "SmoothL1Loss", "huber"),
+        ("loss", "이진 교차 엔트로피", "bce"),
+    ],
+)
+def test_korean_and_short_names(kind: str, given: str, name: str) -> None:
+    assert called(kind, given, NAMES[kind]) == name
+
+
+@pytest.mark.parametrize(("given", "name"), [("협곡", "ravine"), ("안장", "saddle"), ("그릇", "quadratic")])
+def test_a_short_name_of_a_surface_is_no_variable(given: str, name: str) -> None:
+    assert surfaces.surface(given).name == surfaces.get(name).name

@@ -110,10 +110,19 @@ def _final(word: str) -> int:
     return (_RIEUL if re.search(r"le?$", lower) else 1) if _ENDS.search(lower) else 0
 
 
-def check(language: str) -> None:
-    """Refuse an unknown language."""
-    if language not in (*LANGUAGES, AUTO):
+def named(language: str) -> str:
+    """The language, also as a locale has it.
+
+    >>> named("KO"), named("en-US")
+    ('ko', 'en')
+
+    Raises:
+        UsageError: an unknown one.
+    """
+    code = re.split("[-_.]", language.strip().lower())[0]
+    if code not in (*LANGUAGES, AUTO):
         raise UsageError(f"language is {language!r}; it is one of {', '.join(LANGUAGES)} or {AUTO}.")
+    return code
 
 
 def use_language(language: str) -> None:
@@ -129,7 +138,7 @@ def use_language(language: str) -> None:
     >>> use_language("en")
     """
     global _catalogue
-    check(language)
+    language = named(language)
     _catalogue = _translations(_of_surroundings() if language == AUTO else language)
 
 

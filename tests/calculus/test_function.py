@@ -92,6 +92,11 @@ def test_coefficients_stay_in_front_of_sums() -> None:
 TEXTS = texts()
 
 
+def test_full_width_signs_are_read() -> None:
+    assert str(tw.function("３ｘ＋２")) == str(tw.function("3x+2"))
+    assert tw.function("ｘ＾２　＋　ｙ").variables == ("x", "y")
+
+
 def test_there_are_enough_of_them() -> None:
     assert len(TEXTS) >= 200
 
@@ -131,12 +136,16 @@ def test_hostile_texts_are_refused_at_once(refusals: dict[str, tuple[str, float]
         ("x.__class__", "at '.__class__' (character 2): '.' has no meaning here"),
         ("1/2x", "write a/(b*c) or (a/b)*c"),
         ("xy² + x²", "xy, which could be a product"),
-        ("x*sinx", "sinx, which could be sin of x or a variable of its own: write sin(x), or give"),
-        ("log2xy", "log2xy, which could be log2 of xy or a variable of its own: write log2(x*y), or give"),
+        ("x*sinx", "sinx, which could be sin of x or a variable of its own: write sin(x); in Python"),
+        ("log2xy", "log2xy, which could be log2 of xy or a variable of its own: write log2(x*y); in Python"),
         ("x = x^2", "'=' has no meaning here"),
         ("f(y)=x", "has x, and variables= has y"),
         ("x(x+1)", "write x*(…) for a product"),
-        ("sin x", "write sin(…)"),
+        ("sin x", "write sin(x), and its square sin(x)^2"),
+        ("sin²x", "write sin(x), and its square sin(x)^2"),
+        ("sin^-1(x)", "the inverse of sin is written asin(x)"),
+        ("tan⁻¹x", "the inverse of tan is written atan(x)"),
+        ("ln^-1(x)", "ln is a function: write ln(x)"),
         ("sine(x)", "did you mean sin"),
         ("0,5", "write decimals with a point"),
         ("sin(x, y)", "sin takes 1 argument, not 2"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,28 @@ def test_lowest_anywhere(formula: str, at: list[float], value: float, due: list[
     assert found.everywhere
     assert kinds(found) == due
     assert "The lowest value anywhere is" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("formula", "bounds", "words"),
+    [
+        ("x^2", (1, 3), "In 1 ≤ x ≤ 3 it is lowest with 1 at x = 1."),
+        ("x", (1, 3), "In 1 ≤ x ≤ 3 it is lowest with 1 at x = 1."),
+        ("x^4−2x^2+0.3x", (0, 3), "In 0 ≤ x ≤ 3 it is lowest with −0.705853519 at x = 0.9601495555."),
+        ("x^2 + y^2", [(1, 2), (-1, 1)], "it is lowest with 1 at x = 1, y = 0."),
+        ("x^2", (-1, 3), None),
+        ("x^2", None, None),
+        ("sin(x)", (0, 3), None),
+    ],
+)
+def test_bounds_that_leave_the_minimum_out_are_answered_too(formula: str, bounds: Any, words: str | None) -> None:
+    said = str(tw.minimum(formula, bounds))
+    assert words in said if words else "it is lowest with" not in said
+
+
+def test_a_slope_that_is_0_nowhere_is_no_equation() -> None:
+    assert "df/dx = 1\n" in str(tw.minimum("x"))
+    assert "= 1 = 0" not in tw.minimum("x").latex()
 
 
 @pytest.mark.parametrize(
@@ -222,10 +245,10 @@ def test_descent() -> None:
 
 def test_wrong_use() -> None:
     for call, words in (
-        (lambda: tw.minimum("7"), "name one with variables="),
+        (lambda: tw.minimum("7"), "is constant: it has this value everywhere"),
         (lambda: tw.minimum("x", method="magic"), "give exact, grid or descent"),
         (lambda: tw.minimum("x", method="descent"), "give it with start="),
-        (lambda: tw.minimum("x", bounds=(1, 1)), "low < high"),
+        (lambda: tw.minimum("x", bounds=(1, 1)), "the lower end comes first"),
         (lambda: tw.minimum("x", bounds=5), "are not bounds"),
         (lambda: tw.minimum("x", bounds=("a", 2)), "because it has a"),
         (lambda: tw.minimum("x", bounds={"y": (0, 1)}), "the bounds are for y"),

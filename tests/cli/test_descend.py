@@ -139,7 +139,7 @@ def test_the_list_of_surfaces() -> None:
         (("himmelblau", "--kind", "race", "-o", "a.csv"), "say where to draw it with -o"),
         (("himmelblau", "--steps-table", "--json"), "exclude each other"),
         (("himmelblau", "--bounds", "3"), "'3' cannot be read as bounds; give low:high"),
-        (("himmelblau", "--bounds", "3:-3"), "are not bounds of himmelblau; give low < high"),
+        (("himmelblau", "--bounds", "3:-3"), "are not bounds of himmelblau: the lower end comes first"),
         (("himmelblau", "--bounds", "a:b"), "'a' is not a number"),
         (("himmelblau", "--kind", "race"), "say where to draw it with -o"),
     ],

@@ -117,3 +117,11 @@ def test_columns_that_say_the_same_in_all_rows_make_room_for_those_that_differ()
     assert shown[60] == [*heads]
     assert shown[36] == ["level", "optimizer", "value", "letters"]
     assert shown[26] == ["level", "value", "letters"]
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize(("command", "columns"), [("compare", "80"), ("descend", "60"), ("suite", "100")])
+def test_help_is_wrapped_and_never_cut(command: str, columns: str, language: str) -> None:
+    done = CliRunner(env={"COLUMNS": columns}).invoke(app, ["--language", language, command, "--help"])
+    assert done.exit_code == 0
+    assert [line for line in done.output.splitlines() if line.rstrip().endswith("… │")] == []

@@ -298,3 +298,9 @@ def test_a_hyperparameter_without_default_value_is_absent_until_given() -> None:
     assert heavy.with_(momentum=None).equations == formula.equations
     with pytest.raises(FormulaError, match="must be a number, not None"):
         formula.with_(lr=None)
+
+
+@pytest.mark.parametrize("given", ["adam", 3])
+def test_a_name_in_place_of_a_function_is_told_where_rules_are(given: Any) -> None:
+    with pytest.raises(FormulaError, match=r"is not a function that returns an Update; tw\.formulas\.get"):
+        tw.formula(given)

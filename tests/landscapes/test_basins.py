@@ -187,8 +187,8 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"steps": 0}, SurfaceError, "steps is 0"),
     ({"resolution": 1}, SurfaceError, "resolution is 1; give a whole number of at least 2"),
     ({"resolution": 100_000}, SurfaceError, r"takes [\d,]+ bytes, and at most 2,147,483,648"),
-    ({"bounds": (1, 1)}, SurfaceError, r"\(1, 1\) are not bounds of himmelblau; give low < high"),
-    ({"bounds": ((0, 1), (1, 0))}, SurfaceError, "give low < high"),
+    ({"bounds": (1, 1)}, SurfaceError, "1:1 are not bounds of himmelblau: the lower end comes first"),
+    ({"bounds": ((0, 1), (1, 0))}, SurfaceError, "the lower end comes first"),
     ({"bounds": "wide"}, SurfaceError, "'wide' are not bounds; give"),
     ({"radius": -1}, SurfaceError, "radius is -1"),
 ]

@@ -338,7 +338,7 @@ def test_bounds_are_those_of_the_drawing() -> None:
 REFUSED: list[tuple[dict[str, Any], type[UsageError], str]] = [
     ({"surface": "rosenbrok"}, SurfaceError, "did you mean rosenbrock"),
     ({"start": [1.0, 2.0, 3.0]}, SurfaceError, "which has 2 variables; give e.g. start="),
-    ({"bounds": (3, -3)}, SurfaceError, "(3, -3) are not bounds of himmelblau; give low < high"),
+    ({"bounds": (3, -3)}, SurfaceError, "3:-3 are not bounds of himmelblau: the lower end comes first"),
     ({"start": 1.0}, SurfaceError, "which has 2 variables"),
     ({"start": [[1.0], [2.0]]}, SurfaceError, "which has 2 variables"),
     ({"start": [[]]}, SurfaceError, "which has 2 variables"),

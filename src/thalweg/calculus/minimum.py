@@ -79,7 +79,8 @@ class Minimum(Typeset):
             lines.append(f"&= {latex(self.square)}")
         if self.method == "exact":
             lines += [
-                rf"\frac{{\partial f}}{{\partial {latex(sp.Symbol(part.wrt))}}} &= {latex(part.expression)} = 0"
+                rf"\frac{{\partial f}}{{\partial {latex(sp.Symbol(part.wrt))}}} &= {latex(part.expression)}"
+                + self._condition(str(part.slope))
                 for part in gradient(self.function).parts
             ]
         for one in self.points:
@@ -97,7 +98,7 @@ class Minimum(Typeset):
         if self.method == "exact":
             d = "∂" if len(self.function.variables) > 1 else "d"
             slopes = {part.wrt: str(part.slope) for part in gradient(self.function).parts}
-            lines += ["", *(f"{d}f/{d}{x} = {slope}{' = 0' * (slope != '0')}" for x, slope in slopes.items())]
+            lines += ["", *(f"{d}f/{d}{x} = {slope}{self._condition(slope)}" for x, slope in slopes.items())]
         if self.points:
             lines += ["", *self._rows()]
             if (more := len(self.points) - MOST_ROWS) > 0:
@@ -107,6 +108,10 @@ class Minimum(Typeset):
             note = say(self.note)
             lines.append(f"{note[0].upper()}{note[1:]}.")
         return "\n".join(lines)
+
+    def _condition(self, slope: str) -> str:
+        """What follows a slope, unless it is 0 everywhere or nowhere."""
+        return " = 0" if self.points and slope != "0" else ""
 
     def _rows(self) -> list[str]:
         lowest = sorted(self.points, key=lambda one: one.value)[:MOST_ROWS]
@@ -170,10 +175,13 @@ def minimum(
     """
     f = function(formula, variables)
     if not f.variables:
-        raise ExpressionError(say("{f} is constant and has no variable; name one with variables=.", f=str(f)))
+        raise ExpressionError(
+            say("{f} is constant: it has this value everywhere; in Python, variables= names what it is of.", f=str(f))
+        )
     limits = ((-SPAN, SPAN),) * len(f.variables) if bounds is None else sides(bounds, f.variables, str(f))
     if method == "exact":
-        return _exact(f, limits)
+        found = _exact(f, limits)
+        return found if bounds is None else replace(found, note=_with_bounds(found))
     if method == "grid":
         return _grid(f, limits, resolution)
     if method == "descent":
@@ -194,6 +202,22 @@ def _exact(f: Function, bounds: tuple[tuple[float, float], ...]) -> Minimum:
     best = min(minima, key=lambda one: one.value, default=None)
     verdict, everywhere = _verdict(f, candidates, best, bounds)
     return Minimum(f, "exact", candidates.points, best, square, verdict, everywhere, bounds, candidates.note)
+
+
+def _with_bounds(found: Minimum) -> str:
+    """The note, and where f is lowest in bounds that were given and leave its lowest minimum out."""
+    f, bounds = found.function, found.bounds
+
+    def inside(one: Stationary) -> bool:
+        return all(low <= x <= high for x, (low, high) in zip(one.at, bounds, strict=True))
+
+    if (found.best is not None and inside(found.best)) or not (found.everywhere or falls_below_all(f)):
+        return found.note  # which is said, or of the bounds already
+    level = [one for one in found.points if inside(one)]
+    lowest = min([_lowest_on_grid(f, bounds), *level], key=lambda one: one.value)
+    there = say("{value} at {place}", value=digits(lowest.value), place=shown(f, lowest))
+    words = say("in {inside} it is lowest with {there}", inside=_shown(f, bounds), there=there)
+    return "; ".join(filter(None, [say(found.note), words]))
 
 
 def _by_sign(f: Function, one: Stationary) -> Stationary:

@@ -87,9 +87,9 @@ def sides(bounds: Any, variables: tuple[str, ...], what: str) -> tuple[tuple[flo
     if len(limits) != len(variables) or any(low >= high for low, high in limits):
         raise ExpressionError(
             say(
-                "{bounds} are not bounds of {what}; give low < high as (low, high), one for each of {names} or one "
-                "for all.",
-                bounds=repr(bounds),
+                "{bounds} are not bounds of {what}: the lower end comes first, as in -5:5, with one pair for each of "
+                "{names} or one for all.",
+                bounds=", ".join(f"{low:g}:{high:g}" for low, high in limits),
                 what=what,
                 names=names,
             )

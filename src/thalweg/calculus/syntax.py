@@ -117,8 +117,13 @@ def names(tree: Node) -> set[str]:
     return variables
 
 
+_INVERSES = ("^-1", "^−1", "^(-1)", "^(−1)", "⁻¹")
+_FULL_WIDTH = {0xFF01 + k: 0x21 + k for k in range(94)} | {0x3000: 0x20}  # as Korean and Japanese keyboards write
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
+        text = text.translate(_FULL_WIDTH)
         self.text, self.depth, self.bars = text, 0, 0
         self.tokens = list(self._tokens())
         self.place = 0
@@ -347,7 +352,12 @@ class _Parser:
 
     def _call(self, word: str, token: _Token) -> Node:
         if not self.takes("("):
-            words = say("{word} is a function: write {word}(…), and a power behind it", word=token.text)
+            raised = self.text[token.at + len(token.text) :].lstrip().startswith(_INVERSES)
+            inverse = f"a{word}" if raised and f"a{word}" in FUNCTIONS else ""
+            words = say("{word} is a function: write {word}(x), and its square {word}(x)^2", word=token.text)
+            words = (
+                say("the inverse of {word} is written {inverse}(x)", word=word, inverse=inverse) if inverse else words
+            )
             raise self.refuse(words, token.at)
         self.deeper()
         outside, self.bars = self.bars, 0
@@ -395,8 +405,8 @@ def check_products(text: str, variables: set[str]) -> None:
         if len(name) > 1 and set(name) <= single:
             raise ExpressionError(
                 say(
-                    "{text} has {name}, which could be a product or a variable of its own: write {product}, or give "
-                    "variables= with {name} in it.",
+                    "{text} has {name}, which could be a product or a variable of its own: write {product}; in Python, "
+                    "variables= with {name} in it makes it a variable.",
                     text=shown(text),
                     name=name,
                     product="*".join(name),
@@ -406,8 +416,8 @@ def check_products(text: str, variables: set[str]) -> None:
         if (inside := name.removeprefix(head)) and head and set(inside) <= single:
             raise ExpressionError(
                 say(
-                    "{text} has {name}, which could be {head} of {inside} or a variable of its own: write {call}, or "
-                    "give variables= with {name} in it.",
+                    "{text} has {name}, which could be {head} of {inside} or a variable of its own: write {call}; in "
+                    "Python, variables= with {name} in it makes it a variable.",
                     text=shown(text),
                     name=name,
                     head=head,

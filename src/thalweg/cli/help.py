@@ -9,10 +9,13 @@ from __future__ import annotations
 import copy
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 from typer import BadParameter, rich_utils
 from typer.core import TyperCommand, TyperGroup
 
@@ -53,6 +56,21 @@ _KNOWN = [
 _HELP = mark("Show this message and exit.")
 
 
+class _Whole(Table):
+    """A table whose cells are folded where typer's are cut, an option's name at 60 columns among them."""
+
+    def add_row(self, *cells: Any, **named: Any) -> None:
+        super().add_row(*cells, **named)
+        for column in self.columns:
+            column.overflow = "fold"
+
+
+def _flowing(parts: Sequence[Any]) -> Any:
+    """The help of an option and its default, one after the other; typer's columns cut words that are wide."""
+    texts = [part for part in parts if isinstance(part, Text)]
+    return Text(" ").join(texts) if len(texts) == len(parts) else Group(*parts)
+
+
 class Spoken:
     """A command, or the program, that is shown in the chosen language."""
 
@@ -75,6 +93,7 @@ class Commands(Spoken, TyperGroup):
             use_language(AUTO)
         for name, word in _OWN.items():
             setattr(rich_utils, name, say(word))
+        vars(rich_utils).update(Columns=_flowing, Table=_Whole)
         return super().main(args, *more, **named)
 
     def make_context(self, *args: Any, **named: Any) -> Any:

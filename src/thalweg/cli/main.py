@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import ThalwegError
-from ..language import check, say, tell
+from ..language import named, say, tell
 from ..version import __version__
 from . import descend
 from .completion import add_completion
@@ -70,7 +70,7 @@ def _version(flag: bool) -> None:
 def _chosen(language: str) -> None:
     """Refuse an unknown language; `Commands` has chosen already, for the help."""
     try:
-        check(language)
+        named(language)
     except ThalwegError as error:
         raise typer.BadParameter(str(error)) from error
 

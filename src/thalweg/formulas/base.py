@@ -272,6 +272,14 @@ def formula(
     """
 
     def declare(function: Callable[..., Update]) -> Formula:
+        if not callable(function):
+            raise FormulaError(
+                say(
+                    "{given} is not a function that returns an Update; tw.formulas.get('adam') gives a rule of the "
+                    "catalogue by its name.",
+                    given=repr(function),
+                )
+            )
         rule, first = name or function.__name__, dict(initial or {})
         hyperparameters, options = signature(function, rule)
         defaults, kept = {**hyperparameters, **options}, _shapes(rule, shapes or {})

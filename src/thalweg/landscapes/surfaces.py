@@ -267,7 +267,7 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
 def _is_name(text: str) -> bool:
     """Whether the text means one of the surfaces, if wrongly written: a word alone is not an expression."""
     kind, bracket, _ = (part.strip() for part in text.partition("("))
-    if text.replace(" ", "") in _WRITTEN or kind in SURFACES:
+    if text.replace(" ", "") in _WRITTEN or called("surface", kind, SURFACES) is not None:
         return True
     alone = kind.isidentifier() and len(kind) > 2
     return alone and (not bracket or bool(difflib.get_close_matches(kind, SURFACES, cutoff=0.75)))

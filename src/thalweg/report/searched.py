@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,8 @@ def _share(title: str, names: tuple[str, ...]) -> Column:
 
 
 def _split(one: Shares) -> Row:
-    row = {"grid": one.grid, "runs": one.runs, "two": sum(one.pairs.values()), "seeds": one.seeds}
+    row = {"grid": one.grid, "runs": one.runs, "two": sum(one.pairs.values())}
+    row |= {} if math.isnan(one.seeds) else {"seeds": one.seeds}
     row |= {"effects": {importances.TIMES.join(names): share for names, share in one.effects.items()}}
     row |= {"rest": one.rest} if len(one.main) > 2 else {}
     return row | ({"specific": one.specific} if one.specific else {})

@@ -18,6 +18,7 @@ they are, the more so the fewer the seeds.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ class Shares:
         effects: the factors → the share that they explain together, beyond those of each part of them.
         rest: of interactions of three factors and more.
         specific: of hyperparameters that some optimizers have and others lack, where all are taken together.
-        seeds: within settings.
+        seeds: within settings; NaN where there is one seed, which shows nothing of what another would change.
         runs: of the grid.
     """
 
@@ -145,7 +146,8 @@ def _shares(grid: str, ranks: Sequence[np.ndarray], partial: tuple[int, ...], na
     varied = [name for name, size in zip(names, cells.shape, strict=True) if size > 1]
     split = {tuple(varied[k] for k in axes): part / total for axes, part in effects(cells.squeeze()).items()}
     rest = max(0.0, float(cells.var() / total) - sum(split.values()))
-    return Shares(grid, split, rest, float(specific / total), float(seeds / total), sum(one.size for one in ranks))
+    by_seeds = float(seeds / total) if ranks[0].shape[-1] > 1 else math.nan
+    return Shares(grid, split, rest, float(specific / total), by_seeds, sum(one.size for one in ranks))
 
 
 def importance_table(shares: Sequence[Shares]) -> pd.DataFrame:
@@ -186,4 +188,6 @@ def sentence(shares: Sequence[Shares]) -> str:
             names=listed([say(words_of(name)) for name in pair]),
             share=percent(share),
         )
+    if math.isnan(one.seeds):
+        return say("{words}, of one seed: how much of that is chance is not known.", words=words)
     return say("{words}, and seeds {seeds}.", words=words, seeds=percent(one.seeds))

@@ -159,6 +159,8 @@ def sentence(standings: Sequence[Standing], factor: Factor) -> str:
     if not order:
         return say("No epoch of these runs has been recorded.")
     epochs, last = standings[-1].epoch, order[-1]
+    if epochs == 1:
+        return say("One epoch shows no course: {level} is ahead after it.", level=factor.called(last.level))
     end = say("{level} from {first} on", level=factor.called(last.level), first=last.first)
     if len(order) == 1:
         words = say("{level} leads after every epoch", level=factor.called(last.level))

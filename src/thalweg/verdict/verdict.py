@@ -218,6 +218,7 @@ class _Judged:
         evidence = {
             k: {
                 "more_samples": ranked.more_parts[k] * (samples or 1),
+                "probability_best": ranked.probability[k] if cells[..., k].size > 1 else math.nan,  # one run says none
                 "spread": spread(cells[..., k], self.plan.overlap),
                 "steps": steps[self.settings[k]],
                 **tried[self.settings[k][self.factor.name]],
@@ -246,7 +247,6 @@ class _Judged:
             standing=ranked.standing[k],
             may_be_best=ranked.may_be_best[k],
             regret=ranked.regret[k],
-            probability_best=ranked.probability[k],
             search_value=self.before(setting),
             edge=_edge([*plan["lr"].of(setting.optimizer), *plan.rates_of(setting, self.factor.name)], setting.lr),
             test=self.fresh.test(setting) if final else {},
@@ -260,7 +260,9 @@ class _Judged:
             tunability=_tunability(default, value, self.criterion),
             lost=lost,
             mean_of_rest=sign * mean_of_rest,
-            percentile_90=sign * quantile(self.each_run[..., k].mean(axis=1), 0.9),
+            percentile_90=sign * quantile(self.each_run[..., k].mean(axis=1), 0.9)
+            if len(self.each_run) > 1
+            else math.nan,
             **evidence,
         )
 
