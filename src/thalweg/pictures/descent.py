@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,8 +67,16 @@ def lines_of(path: Any, panels: bool = True) -> list[Line]:
         )
         for place, label in labels.items()
         for rule in [path.optimizers[place[1]]]
-        for style in [by_name[rule if by_rule else label]]
+        for style in [_of_rate(by_name[rule if by_rule else label], place[2] if rates > 1 and not panels else None)]
     ]
+
+
+def _of_rate(style: Style, rate: int | None) -> Style:
+    """The colour is the rule's; where its rates are in one panel, dashes and markers are those of the rate."""
+    if rate is None:
+        return style
+    dashes, markers = ("solid", "dash", "dot", "dashdot", "longdash"), ("circle", "square", "diamond", "cross", "star")
+    return replace(style, dash=dashes[rate % len(dashes)], marker=markers[rate % len(markers)])
 
 
 def note(path: Any) -> str:

@@ -22,6 +22,7 @@ from .moving import animated
 from .numbers import short
 from .style import INK, MUTED, PAPER, SURFACE, text
 
+WALL = 1.25  # times the height of the paths above the lowest point: as much of the curve is drawn above them
 SAME = 0.005  # of it: steps nearer than that to each other cannot be told apart
 _OPPOSITE = {"middle left": "middle right", "middle right": "middle left", "bottom center": "top center"}
 NAMED = 10  # steps from the start that have labels; of a longer path those behind are a crowd
@@ -80,7 +81,8 @@ def curve_picture(path: Any) -> go.Figure:
     ground = curve(path.surface, low, high)
     for panel in range(count):
         here = [one for one in lines if one.rate == panel]
-        steps = [_steps(one, path.surface, window, NEAR * count, panel == 0 and len(here) > 1) for one in here]
+        named: list[Any] = []  # where steps have their names, of all paths: two that go together have one
+        steps = [_steps(one, path.surface, window, NEAR * count, panel == 0 and len(here) > 1, named) for one in here]
         ends = [(np.clip(one.points[one.end, 0], low, high), np.clip(one.losses[one.end], bottom, top)) for one in here]
         figure.add_traces([*ground, *steps, crosses(here, ends, panel == 0)], rows=1, cols=panel + 1)
     dress(figure, 420, b=60)
@@ -91,20 +93,34 @@ def curve_picture(path: Any) -> go.Figure:
 def _window(path: Any, lines: list[Line], label: float) -> tuple[float, float, float, float]:
     """What is drawn: the surface's bounds, and as much more as the paths need, up to twice as much.
 
-    A `label` beside a step needs so much of half the width.
+    Walls more than twice as high as the paths are left out, beside which nothing of a valley would be seen. A `label` beside
+    a step needs so much of half the width.
     """
     (low, high), *_ = path.surface.bounds
     x = np.concatenate([one.points[: one.end + 1, 0] for one in lines])
     half = (high - low) / 2
     low = max(low - half, min(low, float(x.min()) - label * half))
     high = min(high + half, max(high, float(x.max()) + label * half))
-    values = path.surface(np.linspace(low, high, 401)[:, None])
+    across = np.linspace(low, high, 401)
+    values = path.surface(across[:, None])
+    walked = np.concatenate([one.losses[: one.end + 1] for one in lines])[(x >= low) & (x <= high)]
+    floor, peak = float(np.nanmin(values)), float(np.nanmax(walked, initial=-np.inf))
+    seen = values <= peak + WALL * (peak - floor)
+    if seen.any() and peak > floor and peak < np.nanmax(values):
+        low, high = max(low, float(across[seen].min())), min(high, float(across[seen].max()))
+        values = values[(across >= low) & (across <= high)]
     room = 0.1 * (np.ptp(values[np.isfinite(values)]) or 1.0)
     return low, high, float(np.nanmin(values)) - room, float(np.nanmax(values)) + room
 
 
-def _steps(steps: Line, surface: Any, window: Sequence[float], near: float, in_legend: bool) -> go.Scatter:
-    """The steps on the curve, each with its name where there is room, on the side away from the curve."""
+def _steps(
+    steps: Line, surface: Any, window: Sequence[float], near: float, in_legend: bool, named: list[Any]
+) -> go.Scatter:
+    """The steps on the curve, each with its name where there is room, on the side away from the curve.
+
+    Args:
+        named: where other paths have names; those of this one are added.
+    """
     low, high, bottom, top = window
     x, y = steps.points[:, 0], steps.losses
     at = np.stack([(x - low) / (high - low), 0.6 * (y - bottom) / (top - bottom)], axis=1)
@@ -125,9 +141,10 @@ def _steps(steps: Line, surface: Any, window: Sequence[float], near: float, in_l
         free = not len(placed) or np.abs(placed - at[k]).max(axis=1).min() > near
         if k == steps.end and not free and k not in np.flatnonzero(np.abs(at - at[0]).max(axis=1) < SAME):
             free, sides[k] = True, _OPPOSITE[sides[k]]  # the last one is named on the other side of the curve
-        if inside[k] and free:
+        if inside[k] and free and all(np.abs(other - at[k]).max() > near for other in named):
             between = ", " if sides[k].endswith("center") else "<br>"
             labels[k], placed = between.join(subscripts(*together.tolist())), np.vstack([placed, at[k]])
+    named += [*placed]
     style, font = replace(steps.style, dash="dot"), {"size": 13, "color": steps.style.colour}
     words = {"mode": "lines+markers+text", "text": labels, "textposition": sides, "textfont": font}
     legend = {"name": text(steps.label), "showlegend": in_legend, "legendgroup": steps.label}
@@ -213,7 +230,11 @@ def _loss_axis(figure: go.Figure, path: Any, **where: int) -> None:
     if len(path.surface.variables) == 2:  # a surface without a bottom is followed as far as it is drawn
         ground = heights(path.surface, 41)[2]
         losses = losses[losses >= float(np.nanmin(ground)) - 0.1 * float(np.ptp(ground[np.isfinite(ground)]))]
-    low, high = float(losses.min()), min(float(losses.max()), 1e3 * float(np.nanmax(path.all_losses[..., 0])))
+    positive = losses[losses > 0] if losses.min() == 0 else losses  # where a descent has come to 0 exactly
+    low, high = (
+        float(positive.min(initial=np.inf)),
+        min(float(losses.max()), 1e3 * float(np.nanmax(path.all_losses[..., 0]))),
+    )
     if low > 0:
         low = max(low, 1e-8 * high)
         figure.update_yaxes(**log_axis(low, high, most=6), **where)
