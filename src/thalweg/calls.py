@@ -133,3 +133,24 @@ def literal(value: Any) -> str:
         case float() if float(f"{value:g}") == value:
             return f"{value:g}"
     return repr(value)
+
+
+def split(text: str) -> list[str]:
+    """Names separated by commas, commas inside parentheses left alone.
+
+    >>> split("sgd,adam(beta1=0.8, beta2=0.99)")
+    ['sgd', 'adam(beta1=0.8, beta2=0.99)']
+    """
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    names = [part.strip() for part in parts]
+    if not all(names):
+        raise UsageError(
+            say("{text} has an empty name; give names separated by commas, e.g. sgd,adam.", text=repr(text))
+        )
+    return names

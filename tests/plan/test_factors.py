@@ -45,6 +45,25 @@ def own_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 # The product
 
 
+def test_a_text_of_names_is_split_as_the_command_line_splits_it() -> None:
+    made = plan(
+        "sgd, adam(beta1=0.8, beta2=0.99)",
+        [0.1],
+        "constant,warmup(cosine, steps=10)",
+        losses="cross_entropy,mse",
+        regularizers="none,mixup(0.2) + l2(1e-4)",
+    )
+    assert made.optimizers == ("sgd", "adam(beta1=0.8, beta2=0.99)")
+    assert made["schedule"].levels == ("constant", "warmup(cosine, steps=10)")
+    assert made["loss"].levels == ("cross_entropy", "mse")
+    assert len(made["regularizer"].levels) == 2
+    assert plan("def mine(g, *, lr=0.01): return Update(-lr * g)").optimizers == ("mine",)
+    with pytest.raises(UsageError, match=r"line 2: before its return a rule has only lines"):
+        plan("def mine(g, *, lr=0.01):\n    a, b = g, g\n    return Update(-lr * a)")
+    with pytest.raises(UsageError, match=r"'sgd,' has an empty name; give names separated by commas, e.g. sgd,adam"):
+        plan("sgd,")
+
+
 def test_everything_multiplies_where_it_applies() -> None:
     made = everything()
     own = {label: [s for s in made.settings if s.optimizer == label] for label in made.optimizers}

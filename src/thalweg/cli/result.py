@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..calls import split
 from ..errors import UsageError, WorkError
 from ..files import check_place, put
 from ..language import say
@@ -26,27 +27,6 @@ if TYPE_CHECKING:
     from ..study.rerun import Rerun
     from ..verdict.entries import Verdict
     from ..verdict.generalization import Generalization
-
-
-def split(text: str) -> list[str]:
-    """Names separated by commas, commas inside parentheses left alone.
-
-    >>> split("sgd,adam(beta1=0.8, beta2=0.99)")
-    ['sgd', 'adam(beta1=0.8, beta2=0.99)']
-    """
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    names = [part.strip() for part in parts]
-    if not all(names):
-        raise UsageError(
-            say("{text} has an empty name; give names separated by commas, e.g. sgd,adam.", text=repr(text))
-        )
-    return names
 
 
 def batch_size_of(word: str) -> int | str:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from .. import formulas, losses, regularizers, schedules
+from ..calls import split
 from ..errors import PlanError, UsageError
 from ..formulas import Formula, opaque
 from ..formulas.typed import is_text
@@ -127,7 +128,9 @@ class Factor:
 
 
 def factor(kind: Kind, values: Any) -> Factor:
-    """The factor with the levels that a user gave, each checked and each there once."""
+    """The factor with the levels that a user gave, each checked and each there once; a text may name several."""
+    if kind.named and isinstance(values, str) and not is_text(values):
+        values = split(values)
     objects: dict[Any, Any] = {}
     specs: dict[str, str] = {}
     for item in sequence(kind.argument, values):

@@ -293,7 +293,8 @@ def compare(
         problem: a `tw.Problem`, a built-in's name, ``"package.module:function"`` or ``"file.py:function"``; or a
             training loop of your own, ``def train(run: tw.Run)``, which trains with ``run.optimizer(params)`` and
             reports to ``run.report(validation_loss=…)`` after each of `epochs`; each run is then trained alone.
-        optimizers: names, formulas, or ``"file.py:formula"``; the eight classic ones unless given.
+        optimizers: names, formulas, or ``"file.py:formula"``; the eight classic ones unless given. One text may name
+            several, ``"sgd,adam"``, here and of schedules, regularizers and losses.
         rates: learning rates, the same for all. Unless given, 13 over four decades of a logarithmic axis: from 1e-4 to
             1, or as many decades lower or higher as an optimizer's own default rate needs to lie a decade inside.
         schedules: names from `thalweg.schedules`, also with arguments, ``"warmup(cosine, steps=100)"``;
