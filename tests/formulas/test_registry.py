@@ -63,6 +63,37 @@ def test_with_refuses_with_a_sentence(change: Any, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("sgd(momentum=0.9)", "A rule that grew from sgd has it: momentum(momentum=0.9) or nesterov(momentum=0.9)."),
+        ("sgd(nesterov=True, momentum=0.9)", "A rule that grew from sgd has it: nesterov(momentum=0.9)."),
+        ("sgd(momentum=0.9, weight_decay=1e-4)", "has it: momentum(momentum=0.9, weight_decay=0.0001) or "),
+        ("adam(beta3=0.9)", "A rule that grew from adam has it: adan(beta3=0.9) or ademamix(beta3=0.9)."),
+        ("sgd(nonsense=1)", "'nonsense' is not a hyperparameter of sgd; known: lr, weight_decay."),
+    ],
+)
+def test_a_number_that_a_rule_lacks_names_the_rules_that_grew_from_it_and_have_it(text: str, end: str) -> None:
+    with pytest.raises(FormulaError) as caught:
+        get(text)
+    assert end in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("torch.optim.AdamW", "adamw"),
+        ("torch.optim.SGD", "sgd"),
+        ("torch.optim.LBFGS", "lbfgs"),
+        ("torch.optim.AdamW(beta2=0.99)", "adamw(beta2=0.99)"),
+        ("lookahead(torch.optim.AdamW)", "lookahead(adamw)"),
+    ],
+)
+def test_a_class_may_be_named_by_its_place_in_torch(text: str, label: str) -> None:
+    assert get(text).label == label
+
+
+@pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("adam(beta1=-0.5)", "beta1 of adam is -0.5; give a number of at least 0 and below 1."),

@@ -133,6 +133,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"losses": []}, "losses is empty"),
     ({"losses": ["mse", "mse"]}, "loss mse is listed twice"),
     ({"hyperparameters": ["beta2"]}, "hyperparameters must map names to values"),
+    (
+        {"optimizers": ["sgd"], "hyperparameters": {"momentum": [0.5, 0.9]}},
+        "known: weight_decay. A rule that grew from sgd has it: momentum or nesterov.",
+    ),
     ({"hyperparameters": {"bta2": [0.9]}}, "'bta2' is not a hyperparameter of these optimizers: did you mean beta2"),
     ({"hyperparameters": {"lr": [0.1]}}, "hyperparameters names lr; give its values as rates"),
     ({"hyperparameters": {"seed": [1]}}, "'seed' is a column of the study's table"),

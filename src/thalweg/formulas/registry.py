@@ -108,8 +108,8 @@ def get(text: str | Formula) -> Formula:
     """The formula of that name, its case and separators aside; ``adam(beta2=0.99)`` gives it with another default.
 
     ``lookahead(adam, steps=10)`` is a rule around that of its first argument. A class of torch.optim that has no
-    formula, such as ``LBFGS``, is `Opaque`. The text of a rule, ``def mine(g, *, lr=0.01): …``, is that rule; it is
-    read and never run (`typed.py`).
+    formula, such as ``LBFGS`` or ``torch.optim.LBFGS``, is `Opaque`. The text of a rule,
+    ``def mine(g, *, lr=0.01): …``, is that rule; it is read and never run (`typed.py`).
 
     >>> get("adam(beta2=0.99)").hyperparameters["beta2"]
     0.99
@@ -120,6 +120,7 @@ def get(text: str | Formula) -> Formula:
         return text
     if is_text(text):
         return of_text(text)
+    text = text.replace("torch.optim.", "")
     name, _, _ = text.strip().partition("(")
     if (wrapper := called("optimizer", name.strip(), WRAPPERS)) is not None:
         return _around(WRAPPERS[wrapper], calls.read(text, FormulaError, f"{wrapper}(adam)"))
@@ -128,7 +129,47 @@ def get(text: str | Formula) -> Formula:
     if rule is None:
         raise FormulaError(unknown("optimizer", calls.short(name.strip()), [*FORMULAS, *WRAPPERS]))
     changes = calls.parse(text, FormulaError, "adam(beta2=0.99)")[1]
-    return rule.with_(**changes) if changes else rule
+    return changed(rule, changes) if changes else rule
+
+
+def changed(rule: Formula, changes: Mapping[str, Any]) -> Formula:
+    """`Formula.with_`, which names the rules that have a number where this one lacks it."""
+    try:
+        return rule.with_(**changes)
+    except FormulaError as error:
+        raise FormulaError(f"{error}{elsewhere(rule, changes)}") from error
+
+
+def elsewhere(rule: Formula, changes: Mapping[str, Any]) -> str:
+    """Of names that a rule lacks, the first two of the catalogue that grew from it and have them, as calls;
+    of those that are one class with it in torch, if there are any. A call leaves out what is None.
+
+    >>> elsewhere(get("sgd"), {"nesterov": True, "momentum": 0.9})
+    ' A rule that grew from sgd has it: nesterov(momentum=0.9).'
+    """
+    if changes.keys() <= _own(rule).keys():
+        return ""
+    grown = [rule.name]
+    for one in grown:  # which becomes longer: the nearest relatives come first
+        grown += [other.name for other in FORMULAS.values() if one in other.parents and other.name not in grown]
+    fitting = [
+        heir
+        for heir in (FORMULAS[name] for name in grown[1:])
+        if changes.keys() <= {*_own(heir), *(name for d in heir.drop_ins for name in d.chosen_by)}
+    ]
+    classes = {d.name for d in rule.drop_ins}
+    alike = [heir for heir in fitting if classes & {d.name for d in heir.drop_ins}]  # of the same class in torch
+    given = {name: value for name, value in changes.items() if value is not None}
+    found = [
+        calls.write(heir.name, {name: given[name] for name in given if name in _own(heir)})
+        for heir in (alike or fitting)[:2]
+    ]
+    rules = say(" or ").join(found)
+    return say(" A rule that grew from {rule} has it: {rules}.", rule=rule.name, rules=rules) if found else ""
+
+
+def _own(rule: Formula) -> dict[str, Any]:
+    return {**rule.hyperparameters, **rule.options}
 
 
 def known(text: str | Formula) -> Formula:

@@ -12,6 +12,7 @@ import numpy as np
 from .. import schedules
 from ..errors import PlanError, UsageError
 from ..formulas import Formula
+from ..formulas.registry import elsewhere
 from ..language import say
 from ..numbers import rounded
 from ..unknown import unknown
@@ -57,7 +58,8 @@ def varied_by(
         if not labels:
             names = dict.fromkeys(n for rule in rules.values() for n in _arguments(rule) if n != "lr")
             words = unknown("hyperparameter of these optimizers", str(name), names)
-            raise PlanError(f"{words} {CLIPPING[name]}" if name in CLIPPING else words)
+            hint = next(filter(None, (elsewhere(rule, {name: None}) for rule in rules.values())), "")
+            raise PlanError(f"{words} {CLIPPING[name]}" if name in CLIPPING else words + hint)
         for label in labels:
             if name in dict(rules[label].changed):
                 raise PlanError(

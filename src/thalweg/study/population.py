@@ -21,6 +21,7 @@ from ..engine.messages import Failed, Job, Passed, StopFlag, TooLarge
 from ..engine.programs import Programs, Way
 from ..engine.threads import Threads
 from ..errors import PlanError, TrainingError, short
+from ..formulas.registry import changed
 from ..language import say
 from ..numbers import COUNT
 from ..plan.factors import BATCH_SIZE, LOSS, OPTIMIZER, RATE, REGULARIZER, SCHEDULE, Setting, factor, hyperparameter
@@ -174,7 +175,7 @@ def _levels(one: Mapping[str, Any]) -> dict[str, Any]:
     rule = OPTIMIZER.read(one["optimizer"])[1]
     tuned = {name: value for name, value in one.items() if name not in _FIXED}
     if tuned:
-        rule.with_(**tuned)  # refuses what it lacks, and values of the wrong kind
+        changed(rule, tuned)  # refuses what it lacks, and values of the wrong kind
     return {name: (_FIXED.get(name) or hyperparameter(name)).read(value)[0] for name, value in one.items()}
 
 
