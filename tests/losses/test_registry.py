@@ -170,3 +170,16 @@ def test_the_page_lists_every_loss() -> None:
         (row,) = re.findall(rf"^\| `{name}(?:\((.*?)\))?` ", page, re.MULTILINE)
         own = [f.name for f in dataclasses.fields(loss) if f.name != "reduction"]
         assert [part.partition("=")[0] for part in row.split(", ") if part] == own
+
+
+def test_a_class_in_place_of_an_object_is_refused_with_what_makes_one() -> None:
+    words = r"CrossEntropyLoss is a class; give an object of it, nn\.CrossEntropyLoss\(\)\."
+    for read in (losses.get, losses.get_metric):
+        with pytest.raises(ProblemError, match=words):
+            read(torch.nn.CrossEntropyLoss)
+    with pytest.raises(ProblemError, match=r"an object of it, tw\.losses\.Huber\(\)\."):
+        losses.get(losses.Huber)
+    torchmetrics = pytest.importorskip("torchmetrics")
+    with pytest.raises(ProblemError, match=r"give an object of it, Accuracy\(…\)\.") as caught:
+        losses.get_metric(torchmetrics.Accuracy)
+    assert "\n" not in str(caught.value)

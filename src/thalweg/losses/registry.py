@@ -128,7 +128,7 @@ def get(loss: str | Measure) -> Loss:
     if isinstance(loss, str):
         name, arguments = _call("loss", loss, Loss.registry)
         return build(Loss, "loss", name, arguments) if arguments or name not in LOSSES else LOSSES[name]
-    if not callable(loss):
+    if inspect.isclass(loss) or not callable(loss):
         raise _neither("loss", loss, list(LOSSES))
     if (same := _of_torch(loss)) is not None:
         return same
@@ -154,7 +154,7 @@ def get_metric(metric: str | Measure) -> Loss | Metric | Foreign:
         if not arguments and name in METRICS:
             return METRICS[name]
         return build(Metric if name in Metric.registry else Loss, "metric", name, arguments)
-    if not callable(metric):
+    if inspect.isclass(metric) or not callable(metric):
         raise _neither("metric", metric, list(METRICS))
     return METRICS["accuracy"] if metric is accuracy else _of_torch(metric) or Foreign.of(metric)
 
@@ -236,7 +236,20 @@ def _of_torch(measure: Any) -> Loss | None:
 
 
 def _neither(kind: str, value: Any, names: list[str]) -> ProblemError:
+    if inspect.isclass(value):
+        place = {"torch": "nn.", "thalweg": "tw.losses."}.get(value.__module__.partition(".")[0], "")
+        made = f"{place}{value.__name__}({'…' if _asks(value) else ''})"
+        return ProblemError(say("{name} is a class; give an object of it, {made}.", name=value.__name__, made=made))
     return ProblemError(
         f"the {kind} is a {type(value).__name__}; give one of {', '.join(names)}, "
         "or a function (outputs, targets) -> scalar or per-sample values."
     )
+
+
+def _asks(kind: type) -> bool:
+    """Whether a class cannot be called without arguments."""
+    try:
+        own = inspect.signature(kind).parameters.values()
+    except (TypeError, ValueError):  # of what is not written in Python
+        return True
+    return any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in own)
