@@ -175,3 +175,11 @@ def test_optuna_learns_from_populations() -> None:
     assert medians[2] < 0.7 * medians[0]
     assert search.best_value == min(trial.value for trial in search.trials if trial.value is not None)
     assert tw.rank(runs).verdict.entries
+
+
+@pytest.mark.parametrize("given", [{"optimizer": "adam", "lr": 0.1}, ["adam"], "adam", 3, None])
+def test_settings_of_another_form_are_refused(population: tw.Population, given: Any) -> None:
+    form = r"settings is .*; give a list of mappings, e\.g\. \[\{'optimizer': 'adam', 'lr': 0\.01\}\]\."
+    with pytest.raises(PlanError, match=form) as caught:
+        population.train(given)
+    assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -88,7 +88,15 @@ class Population:
             PlanError: a setting lacks optimizer or lr, or names what is not known.
             TrainingError: the model or the data failed.
         """
-        asked, given = _planned([dict(one) for one in settings], self)
+        each = [*settings] if isinstance(settings, Iterable) else [settings]
+        if not all(isinstance(one, Mapping) for one in each):
+            raise PlanError(
+                say(
+                    "settings is {settings}; give a list of mappings, e.g. [{{'optimizer': 'adam', 'lr': 0.01}}].",
+                    settings=short(repr(settings)),
+                )
+            )
+        asked, given = _planned([dict(one) for one in each], self)
         programs, different = self._made(asked), [*dict.fromkeys(given)]
         rows: dict[tuple[Setting, int], dict[str, Any]] = {}
         for alone in (False, True):
