@@ -484,3 +484,32 @@ def test_a_run_of_ones_own() -> None:
     with pytest.raises(ThalwegError, match="lr is 'fast'"):
         tw.Run("adam", "fast")  # pyright: ignore[reportArgumentType]
     assert not issubclass(RunEnded, Exception)
+
+
+def test_a_hyperparameter_that_is_not_declared_is_refused_with_how_to_declare_it() -> None:
+    run = tw.Run(hyperparameters={"depth": 2})
+    words = r"run\.hyperparameters has no 'width', only depth; .* hyperparameters=\{'width': \[…, …\]\}"
+    with pytest.raises(TrainingError, match=words):
+        run.hyperparameters["width"]
+    with pytest.raises(TrainingError, match=r"has no 'width', only nothing"):
+        tw.Run().hyperparameters["width"]
+    assert run.hyperparameters == {"depth": 2}
+    assert (run.hyperparameters.get("width", 16), "width" in run.hyperparameters) == (16, False)
+
+
+def test_an_optimizer_that_needs_a_closure_says_so() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    optimizer = tw.Run("LBFGS", lr=0.1).optimizer([weight])
+    with pytest.raises(TrainingError, match=r"LBFGS computes the loss itself, .* optimizer\.step\(closure\)"):
+        optimizer.step()
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (weight**2).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert (weight**2).sum() < 2
+    optimizer.step(closure=closure)

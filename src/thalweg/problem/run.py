@@ -8,6 +8,7 @@ there, because it has lost or time is up, `report` raises `RunEnded`, which no `
 from __future__ import annotations
 
 import random
+import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,8 +21,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from .. import formulas, schedules
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
-from ..formulas.opaque import Opaque
+from ..formulas.opaque import Opaque, needs_closure
 from ..formulas.registry import torch_class
+from ..language import say
 from ..numbers import COUNT, Range
 from ..optim.classes import from_formula
 from ..population.packing import packed, unpacked
@@ -118,7 +120,7 @@ class Run:
     def hyperparameters(self) -> dict[str, Any]:
         """The values of what the study varies beyond optimizer, rate, schedule and batch size."""
         self.used |= self._hyperparameters.keys()
-        return dict(self._hyperparameters)
+        return _Told(self._hyperparameters)
 
     @property
     def epochs(self) -> range:
@@ -133,7 +135,7 @@ class Run:
         rule = rule.with_(**changes) if changes else rule
         self.used |= {"optimizer", "lr", *rule.hyperparameters, *rule.options}  # also those at their defaults
         if isinstance(rule, Opaque):
-            return rule.build(list(params), lr=self._lr)
+            return _asking(rule.build(list(params), lr=self._lr))
         drop_in = torch_class(rule)
         if drop_in is not None:
             return getattr(torch.optim, drop_in.name)(params, **drop_in.arguments(rule, lr=self._lr))
@@ -170,7 +172,10 @@ class Run:
         for thing in things:
             if not (isinstance(thing, dict) or hasattr(thing, "load_state_dict")):
                 raise TrainingError(
-                    f"run.checkpoint was given a {type(thing).__name__}; give what has a state_dict, or a dict."
+                    say(
+                        "run.checkpoint was given something of type {kind}; give what has a state_dict, or a dict.",
+                        kind=type(thing).__name__,
+                    )
                 )
         self._things = things
         if self._saved is None:
@@ -275,6 +280,41 @@ class Run:
         if not self._tell(self):
             self.ended = True
             raise RunEnded
+
+
+class _Told(dict[str, Any]):
+    """Hyperparameters by name; one that is not there says how to declare it."""
+
+    def __missing__(self, name: str) -> Any:
+        raise TrainingError(
+            say(
+                "run.hyperparameters has no {name}, only {names}; declare it in compare, "
+                "hyperparameters={{{name}: […, …]}}, or in tw.Run, hyperparameters={{{name}: …}}.",
+                name=repr(name),
+                names=", ".join(self) or say("nothing"),
+            )
+        )
+
+
+def _asking(optimizer: Optimizer) -> Optimizer:
+    """The optimizer, whose step says so where it lacks the closure that it needs."""
+    if not needs_closure(optimizer):
+        return optimizer
+    step = optimizer.step
+
+    def asked(_: Optimizer, *given: Any, **named: Any) -> Any:
+        if not (given or named):
+            raise TrainingError(
+                say(
+                    "{name} computes the loss itself, several times a step; give it a function that clears the "
+                    "gradients, computes the loss, calls backward() and returns the loss: optimizer.step(closure).",
+                    name=type(optimizer).__name__,
+                )
+            )
+        return step(*given, **named)
+
+    optimizer.step = types.MethodType(asked, optimizer)  # a method, as torch's schedulers expect
+    return optimizer
 
 
 def _goes_on(run: Run) -> bool:
