@@ -422,3 +422,18 @@ def test_a_loader_of_a_part_of_a_part_has_the_rows_it_would_draw() -> None:
     assert targets.tolist() == [int(part[k][1]) for k in range(3)] == [5, 7, 9]
     assert inputs[:, 0].tolist() == [5, 7, 9]
     assert tensors_of(DataLoader(Subset(TensorDataset(torch.zeros(3)), [0]))) is None
+
+
+def test_metrics_of_data_without_targets_are_refused() -> None:
+    def loss(model: nn.Module, batch: Any) -> torch.Tensor:
+        return nn.functional.cross_entropy(model(batch["input_ids"]), batch["labels"])
+
+    whole = change(train={"input_ids": X, "labels": Y}, loss=loss)
+    refused(
+        whole,
+        r"the metric accuracy compares outputs with targets, and a loss of \(model, batch\) leaves none .* type dict; "
+        r"give train=\(inputs, targets\), or leave the metrics out",
+    )
+    assert prepare(dataclasses.replace(whole, metrics=())).loss_name == "loss"
+    pair = change(train=(X, Y), loss=lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]))
+    assert list(prepare(pair).metrics) == ["accuracy"]

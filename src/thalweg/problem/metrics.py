@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from .. import losses
 from ..errors import ProblemError, first_line, line_of
 from ..language import say
-from ..losses.foreign import Foreign, thresholds
+from ..losses.foreign import OWN, Foreign, thresholds
 from ..losses.metrics import answers, binary
 from ..samples import Samples, Tree, is_tree, known, leaves, scores, take
 from .checks import check_outputs, check_targets, described, forward
@@ -63,6 +63,17 @@ def check_metrics(metrics: Mapping[str, Any], module: nn.Module, parts: Mapping[
     """
     module.eval()
     for where, part in parts.items() if metrics else ():
+        compares = next((n for n, one in metrics.items() if not isinstance(one, Foreign) or one.library != OWN), None)
+        if compares is not None and not leaves(part.plain_targets):
+            raise ProblemError(
+                say(
+                    "the metric {name} compares outputs with targets, and a loss of (model, batch) leaves none in the "
+                    "{where} data, of type {kind}; give train=(inputs, targets), or leave the metrics out.",
+                    name=compares,
+                    where=where,
+                    kind=type(part.inputs).__name__,
+                )
+            )
         whole = any(losses.in_program(metric) is None for metric in metrics.values())
         seen = part if whole else part.take(slice(FEW))
         with torch.no_grad():
