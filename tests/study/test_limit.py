@@ -20,6 +20,7 @@ from thalweg.plan.shorter import left_out, shorter
 from thalweg.problem.find import load
 from thalweg.problem.prepare import prepare
 from thalweg.study.forecast import forecast
+from thalweg.study.limit import limit_of
 from thalweg.study.limit import Limit, fitted, limit_of
 from thalweg.study.rerun import rerun
 from thalweg.study.study import Study, compare, resume
@@ -219,3 +220,7 @@ def test_a_limited_study_is_resumed_without_a_clock(
     assert study.plan.seeds == 5
     assert study.limit["minutes"] == 60
     assert replace(study.plan.as_asked, grow_total=None).seeds == 5
+
+
+def test_one_minute_is_one() -> None:
+    assert [str(limit_of(minutes, None)) for minutes in (1, 1.5, 30)] == ["1 minute", "1.5 minutes", "30 minutes"]

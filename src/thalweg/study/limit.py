@@ -45,11 +45,9 @@ class Limit:
         return {"minutes": self.minutes, "until": self.until}
 
     def __str__(self) -> str:
-        return (
-            say("{minutes:g} minutes", minutes=self.minutes)
-            if self.until is None
-            else say("the time until {until}", until=self.until)
-        )
+        if self.until is not None:
+            return say("the time until {until}", until=self.until)
+        return _counted(self.minutes)
 
     def to_json(self, asked: Plan, words: Sequence[str]) -> dict[str, Any]:
         """What a store keeps of it."""
@@ -143,7 +141,7 @@ def fitted(programs: Members, would: Forecast, limit: Limit) -> tuple[Members, F
     words = ", ".join(left_out(asked, plan)) or say("the plan as it is")
     enough = _enough(limit, would.seconds / FILLED, left)
     raise PlanError(
-        f"{limit} {'are' if limit.until is None else 'is'} too short: even the least that says something ({words}) "
+        f"{limit} {'is' if limit.until or limit.minutes == 1 else 'are'} too short: even the least that says something ({words}) "
         f"takes about {duration(would.seconds)}; give {enough}, fewer optimizers or schedules, or fewer epochs."
     )
 
@@ -152,4 +150,8 @@ def _enough(limit: Limit, seconds: float, left: float) -> str:
     """What time would do; of the minutes some are over already."""
     if limit.minutes is None:
         return f"{(datetime.now() + timedelta(seconds=seconds)):%Y-%m-%dT%H:%M} or later"
-    return f"{math.ceil(10 * (limit.minutes + (seconds - left) / 60)) / 10:g} minutes"
+    return _counted(math.ceil(10 * (limit.minutes + (seconds - left) / 60)) / 10)
+
+
+def _counted(minutes: float | None) -> str:
+    return say("1 minute") if minutes == 1 else say("{minutes:g} minutes", minutes=minutes)
