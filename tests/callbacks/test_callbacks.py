@@ -328,3 +328,10 @@ def test_a_folder_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: 
     study = compare(**TINY, store=tmp_path / "a.db", callbacks=[TensorBoard(tmp_path / "file" / "tb")])
     assert study.finished
     assert any("Not a directory" in note for note in notes.notes)
+
+
+def test_callbacks_show_what_they_were_given() -> None:
+    journal, other = callbacks_of(["wandb:digits", "tensorboard:runs/tb"])
+    assert repr(journal) == "Journal(WandB(project='digits'))"
+    assert str(journal) == "logging to WandB(project='digits')"
+    assert repr(other) == "Journal(TensorBoard(folder='runs/tb'))"

@@ -40,6 +40,9 @@ class Journal(Callback):
     def __str__(self) -> str:
         return f"logging to {self.tool}"
 
+    def __repr__(self) -> str:
+        return f"Journal({self.tool!r})"
+
     def begin(self, study: Results) -> None:
         self._study, self._criterion = study, study.plan.criterion
         self._key = _key_of(study)

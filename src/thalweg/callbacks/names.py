@@ -33,7 +33,7 @@ def named(text: str) -> Any:
         WorkError: its package is missing.
 
     >>> named("tensorboard:runs/tb"), named("wandb:team/digits mode=offline")
-    (TensorBoard(folder='runs/tb'), WandB(project='team/digits', mode='offline', folder=''))
+    (TensorBoard(folder='runs/tb'), WandB(project='team/digits', mode='offline'))
     """
     kind, _, rest = text.strip().partition(":")
     if kind not in TOOLS:

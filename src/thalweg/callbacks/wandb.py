@@ -35,7 +35,7 @@ class WandB:
         WorkError: the package wandb is missing.
 
     >>> WandB("digits", mode="offline")
-    WandB(project='digits', mode='offline', folder='')
+    WandB(project='digits', mode='offline')
     """
 
     project: str = "thalweg"
@@ -47,6 +47,11 @@ class WandB:
             import wandb  # noqa: F401
         except ModuleNotFoundError as error:
             raise missing("logging to Weights & Biases", "wandb", "wandb") from error
+
+    def __repr__(self) -> str:
+        """Without what is as wandb is set."""
+        given = {name: value for name, value in vars(self).items() if value}
+        return f"WandB({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def run(self, study: str, key: str, name: str | None, config: Mapping[str, Any]) -> _Run:
         import hashlib
