@@ -58,6 +58,7 @@ def test_no_decay_on_biases_and_norms() -> None:
     assert set(group.names) == {"body.bias_ih_l0", "body.bias_hh_l0", "own.scale", "head.bias"}
     assert (group.values, group.factors, settled.others) == ({"weight_decay": 0.0}, {}, 3)
     assert settled.label == NO_DECAY
+    assert groups("No Decay on Norms and Biases") == settled
     assert settled.sentence == (
         "Parameter groups (no decay on biases and norms): weight_decay 0 for 4 parameters; "
         "the optimizer's own numbers for 3 parameters. They change nothing for sgd, adagrad."

@@ -319,7 +319,7 @@ def _parsed(text: str) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for entry in text.split(";"):
         pattern, _, rest = (part.strip() for part in entry.partition(":"))
-        own: dict[str, Any] = {"weight_decay": 0.0} if entry.strip().lower() == NO_DECAY else {}
+        own: dict[str, Any] = {"weight_decay": 0.0} if sorted(entry.lower().split()) == sorted(NO_DECAY.split()) else {}
         for setting in filter(None, map(str.strip, rest.split(","))):
             name, sign, value = (part.strip() for part in setting.partition("="))
             own[name] = _value(value) if sign else True
