@@ -155,7 +155,11 @@ REFUSED: list[tuple[Any, str]] = [
     ("exponential(gamma=True)", "gamma is True"),
     ("exponential(gamma=())", "gamma is empty"),
     ("exponential_decay(k=-1)", "k is -1; give a number of at least 0"),
-    ("warmup(cosine, steps=-1)", "steps is -1; give a whole number of steps, at least 1"),
+    ("warmup(cosine, steps=-1)", "steps is -1; give a whole number of steps, at least 1; or a share"),
+    (
+        "step(size=0)",
+        "size is 0; .*; or a share of the run above 0 and up to 1.0, e.g. 0.1; or epochs, e.g. '10 epochs'.",
+    ),
     ("warmup(cosine, steps=0)", "steps is 0"),
     ("warmup(cosine, steps=1.0)", "between 0 and 1"),
     ("warmup(cosine, steps=1.5)", "share of the run"),

@@ -56,10 +56,15 @@ def length(default: Any = MISSING, whole: bool = True) -> Any:
         value = _in_epochs(value.item() if isinstance(value, np.generic) else value)
         if isinstance(value, Epochs) or value in STEPS or (isinstance(value, float) and value in share):
             return value
-        ends = "above 0 and up to 1.0" if whole else "between 0 and 1"
+        share_text = say("above 0 and up to 1.0") if whole else say("between 0 and 1")
         raise error(
-            f"{what} is {short(repr(value))}; give {STEPS.text(value)}, a share of the run {ends}, e.g. 0.1, or "
-            "epochs, e.g. '10 epochs'."
+            say(
+                "{what} is {value}; give {steps}; or a share of the run {share}, e.g. 0.1; or epochs, e.g. '10 epochs'.",
+                what=what,
+                value=short(repr(value)),
+                steps=STEPS.text(value),
+                share=share_text,
+            )
         )
 
     return declared(read, default, "length")
