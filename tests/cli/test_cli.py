@@ -161,7 +161,7 @@ MISTAKES: list[tuple[list[object], int, str]] = [
     (["compare", "none.py:mine"], 2, "there is no file none.py"),
     (["compare", "no_such_package.module:mine"], 2, "there is no module no_such_package"),
     (["compare", "own.py:fails"], 2, r"fails with RuntimeError \(no such luck\)"),
-    (["compare", "own.py:number"], 2, "returned a int; it must return a tw.Problem"),
+    (["compare", "own.py:number"], 2, "returned something of type int; it must return a tw.Problem"),
     (["compare", "own.py:unfit"], 2, "the model cannot take the train inputs"),
     (["compare", "own.py:nan"], 2, "NaN|finite"),
     (["compare", "own.py:beyond"], 2, "class"),

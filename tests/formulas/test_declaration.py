@@ -184,8 +184,8 @@ REFUSED: list[tuple[Callable[..., Any], str]] = [
     ),
     (unknown_in_state, "formula unknown_in_state: state m uses rho, which is not a parameter"),
     (same_name_other_symbol, "the step uses lr, which is not a parameter"),
-    (matrix_product, "the step is a MatMul; a formula gives one value per weight."),
-    (matrix, "the step is a MutableDenseMatrix; a formula gives one value per weight."),
+    (matrix_product, "the step is of type MatMul; a formula gives one value per weight."),
+    (matrix, "the step is of type MutableDenseMatrix; a formula gives one value per weight."),
     (
         derivative,
         (
@@ -205,9 +205,9 @@ REFUSED: list[tuple[Callable[..., Any], str]] = [
     (underscore, "_m starts with an underscore; give it a name without."),
     (text_step, "formula text_step: the step is the text '-lr * g'; give an expression."),
     (text_state, "formula text_state: state m is the text 'm + g'; give an expression."),
-    (list_step, "the step is a list"),
-    (condition_step, "the step is a StrictGreaterThan; a formula gives one value per weight."),
-    (none_step, "the step is a NoneType, not an expression in its parameters."),
+    (list_step, "the step is of type list"),
+    (condition_step, "the step is of type StrictGreaterThan; a formula gives one value per weight."),
+    (none_step, "the step is of type NoneType, not an expression in its parameters."),
     (math_sqrt, "write functions by their bare names, sqrt(v) and not math.sqrt(v)"),
     (numpy_sqrt, "write functions by their bare names"),
     (torch_sqrt, "write functions by their bare names"),

@@ -218,7 +218,7 @@ def test_points_of_any_shape() -> None:
         ("3 + 4", "7 has no variable to go down along"),
         (sp.Integer(3), "3 has no variable to go down along"),
         (sp.Symbol("x") + sp.Symbol("x", positive=True), "has two variables named x"),
-        (42, "a int is not a surface"),
+        (42, "something of type int is not a surface"),
         ("quadratic(rotation=1e400)", "quadratic: rotation is ∞; give a number."),
     ],
 )

@@ -109,9 +109,9 @@ def test_texts_that_make_no_loss(text: str, words: str) -> None:
 
 
 def test_something_that_is_neither_name_nor_function_is_refused() -> None:
-    with pytest.raises(ProblemError, match=r"loss is a int; give one of cross_entropy, nll, bce, mse, l1, huber"):
+    with pytest.raises(ProblemError, match=r"loss is of type int; give one of cross_entropy, nll, bce, mse, l1, huber"):
         losses.get(3)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ProblemError, match=r"metric is a int; give one of .*mae"):
+    with pytest.raises(ProblemError, match=r"metric is of type int; give one of .*mae"):
         losses.get_metric(3)  # pyright: ignore[reportArgumentType]
 
 

@@ -129,7 +129,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"batch_sizes": ["full", "full"]}, "batch size full is listed twice"),
     ({"batch_sizes": [16], "batch_size": 32}, "both batch_size=32 and batch_sizes are given"),
     ({"losses": ["hubr"]}, "'hubr' is not a loss: did you mean huber"),
-    ({"losses": [None]}, "the loss is a NoneType"),
+    ({"losses": [None]}, "the loss is of type NoneType"),
     ({"losses": []}, "losses is empty"),
     ({"losses": ["mse", "mse"]}, "loss mse is listed twice"),
     ({"hyperparameters": ["beta2"]}, "hyperparameters must map names to values"),

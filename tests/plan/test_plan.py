@@ -90,7 +90,7 @@ def test_refused(wrong: dict[str, Any], words: str) -> None:
 
 
 def test_refused_things_in_files(rules: Path) -> None:
-    with pytest.raises(PlanError, match="is a int, not an optimizer; name a formula"):
+    with pytest.raises(PlanError, match="is of type int, not an optimizer; name a formula"):
         plan(optimizers=[f"{rules}:number"])
     with pytest.raises(PlanError, match="'file' is not a function or formula there"):
         plan(optimizers=[f"{rules}:file"])

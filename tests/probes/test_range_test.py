@@ -142,7 +142,7 @@ def test_what_it_says_when_nothing_works() -> None:
         ({"optimizer": "adm"}, "did you mean adam"),
         ({"optimizer": fixed}, "fixed has no hyperparameter lr, so there is no rate to test; add lr to it"),
         ({"problem": "digit"}, "did you mean digits"),
-        ({"model": net}, "model is a function; give the torch.nn.Module"),
+        ({"model": net}, "model is of type function; give the torch.nn.Module"),
     ],
 )
 def test_refused(wrong: dict, words: str) -> None:

@@ -245,14 +245,17 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
     "nan targets": ((INPUTS, np.full(60, np.nan)), r"train targets hold 60 values of 60"),
     "empty": ((INPUTS[:0], CLASSES[:0]), r"train inputs are empty, of shape \(0, 4\); give at least one"),
     "lengths": ((INPUTS, CLASSES[:50]), r"60 inputs and 50 targets; give one target for each input"),
-    "none": (None, r"train data are a NoneType; give a pair \(inputs, targets\)"),
-    "four": ((INPUTS, CLASSES, CLASSES, CLASSES), r"train data are a tuple of 4; give a pair \(inputs, targets\)"),
+    "none": (None, r"train data are of type NoneType; give a pair \(inputs, targets\)"),
+    "four": (
+        (INPUTS, CLASSES, CLASSES, CLASSES),
+        r"train data are of type tuple of 4; give a pair \(inputs, targets\)",
+    ),
     "weights below 0": ((INPUTS, CLASSES, -np.ones(60)), r"train weights must be 0 or more, and one of them"),
     "all weights 0": ((INPUTS, CLASSES, np.zeros(60)), r"train weights must be 0 or more, and one of them"),
     "weights of values": ((INPUTS, CLASSES, INPUTS), r"train weights are of shape \(60, 4\); give one number"),
     "few weights": ((INPUTS, CLASSES, np.ones(50)), r"60 inputs and 50 weights; give one row for each sample"),
     "ragged lists": (([[1.0], [1.0, 2.0]] * 30, CLASSES), r"train inputs differ in length .*pad or crop"),
-    "two inputs": (((X, X), Y), r"cannot take the train inputs, of a tuple of .*make its first layer"),
+    "two inputs": (((X, X), Y), r"cannot take the train inputs, of type tuple with .*make its first layer"),
     "two lengths": (((X, X[:50]), Y), r"60 inputs\[0\] and 50 inputs\[1\]; give one row for each sample"),
     "no targets": ({"a": X, "b": X}, r"are a dict of 'a', 'b'; call the targets one of labels"),
     "two kinds of targets": ({"a": X, "y": Y, "labels": Y}, r"call the targets one of labels"),
@@ -264,7 +267,7 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
     "booleans": ((X > 0, Y), r"train inputs are bool; convert them"),
     "sparse": ((X.to_sparse(), Y), r"train inputs are sparse_coo; convert them to dense"),
     "one sample": ((X[:1], Y[:1]), r"too few to split \(1 sample\); give validation="),
-    "dictionary": (Rows([{"a": 1}] * 9, CLASSES), r"cannot take the train inputs, of a dict"),
+    "dictionary": (Rows([{"a": 1}] * 9, CLASSES), r"cannot take the train inputs, of type dict"),
     "ragged": (Rows([np.zeros(i + 1) for i in range(9)], CLASSES), r"samples differ in shape .*pad or crop"),
     "failing": (Failing(), r"to the end \(disk on fire\) at .*test_prepare.py, line \d+; repair the dataset"),
     "high class": ((INPUTS, CLASSES + 1), r"train targets run from 1 to 3, .*allows classes 0 to 2"),
@@ -297,7 +300,7 @@ def test_the_other_parts_are_checked_too(where: str) -> None:
         (DataLoader(Rows(), 8), r"cannot take the train inputs, .* float64"),
         (DataLoader(Failing(), 8), r"first samples of the train DataLoader's dataset fails .*disk on fire.*line"),
         (DataLoader(Rows([], [])), r"the train DataLoader has no samples"),
-        (DataLoader(TensorDataset(X), 8), r"train data are a list of 1; give a pair \(inputs, targets\)"),
+        (DataLoader(TensorDataset(X), 8), r"train data are of type list of 1; give a pair \(inputs, targets\)"),
     ],
     ids=["classes", "nan", "double", "failing", "empty", "single"],
 )
@@ -323,14 +326,17 @@ def broken() -> nn.Module:
 
 SHARED = network()
 BAD_MODELS: dict[str, tuple[Any, str]] = {
-    "instance": (network(), r"the model is a Linear module; give a function .*model=lambda: Linear"),
-    "not callable": (3, r"the model is a int; give a function without arguments"),
+    "instance": (network(), r"the model is a module of type Linear; give a function .*model=lambda: Linear"),
+    "not callable": (3, r"the model is of type int; give a function without arguments"),
     "failing": (
         broken,
         r"model function fails with RuntimeError \(no such layer\) at .*test_prepare\.py, line \d+; it must run",
     ),
     "arguments": (nn.Linear, r"model function fails with TypeError .*missing"),
-    "something else": (lambda: [3], r"model function returned a list; it must return a torch\.nn\.Module"),
+    "something else": (
+        lambda: [3],
+        r"model function returned something of type list; it must return a torch\.nn\.Module",
+    ),
     "same module": (lambda: SHARED, r"same parameters twice; it must build a fresh module"),
     "same layer": (lambda: nn.Sequential(SHARED), r"same parameters twice"),
     "no parameters": (nn.ReLU, r"0 parameters and none that is trainable"),
@@ -370,7 +376,7 @@ MSE = nn.MSELoss()
 BAD_MEASURES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": ({"loss": "cross"}, r"'cross' is not a loss: did you mean"),
     "failing": ({"loss": fails}, r"the loss fails fails on outputs of shape \(samples, 3\).*'weight'"),
-    "number": ({"loss": lambda o, t: 3.0}, r"loss lambda returned a float; it must return a tensor"),
+    "number": ({"loss": lambda o, t: 3.0}, r"loss lambda returned something of type float; it must return a tensor"),
     "shape": ({"loss": lambda o, t: o.sum(0)}, r"shape \(3,\) for 8 samples; it must return a scalar or one"),
     "detached": ({"loss": lambda o, t: o.detach().sum()}, r"does not depend on the model's parameters"),
     "metric": ({"metrics": ("accurate",)}, r"'accurate' is not a metric: did you mean accuracy"),

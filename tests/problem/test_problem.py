@@ -102,7 +102,7 @@ def test_an_object_is_given_back_with_its_source() -> None:
         (":line", r"is not a problem: your own is given as"),
         ("nowhere.py:line", r"there is no file nowhere\.py; check the path"),
         ("no_such_package.lines:line", r"there is no module no_such_package; check its spelling"),
-        (3, r"the problem is a int; give a tw\.Problem, .* or a name \(digits"),
+        (3, r"the problem is of type int; give a tw\.Problem, .* or a name \(digits"),
     ],
 )
 def test_what_cannot_be_found(spec: str, words: str) -> None:
@@ -114,8 +114,8 @@ def test_what_cannot_be_found(spec: str, words: str) -> None:
     ("text", "words"),
     [
         (GOOD.replace("def line", "def lines"), r"'line' is not a function or formula there: did you mean lines"),
-        ("line = 3", r"line is a int; give a function"),
-        ("def line():\n    return 3", r"function line returned a int; it must return a tw\.Problem"),
+        ("line = 3", r"line is of type int; give a function"),
+        ("def line():\n    return 3", r"function line returned something of type int; it must return a tw\.Problem"),
         ("def line():\n    return 1 / 0", r"ZeroDivisionError \(division by zero\) at .*mine\.py, line 2; repair"),
         ("def line(a, b):\n    pass", r"function line fails with TypeError .*missing 2 required"),
         ("def line(:", r"file mine\.py fails with SyntaxError at line 1"),

@@ -154,7 +154,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a target alone": ({"train": FRAME[["kind"]], "target": "kind"}, "no column beside its target kind"),
     "a target of a pair": (
         {"train": (X, KIND), "target": "kind"},
-        "target= names a column, and the train data are a pair",
+        "target= names a column, and the train data are of type tuple",
     ),
     "no file": ({"train": "nowhere.csv", "target": "a"}, "'nowhere.csv', which does not exist"),
     "another kind of file": ({"train": __file__, "target": "a"}, "test_tables.py is not a .csv, .tsv or .parquet file"),
@@ -192,11 +192,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "rows in another order": ({"train": (NO_TARGET, shuffled(FRAME))}, "same index in another order"),
     "a part that is not a table": (
         {"train": FRAME, "test": torch.utils.data.TensorDataset(torch.zeros(3, 2)), "target": "kind"},
-        "target= names a column, and the test data are a TensorDataset",
+        "target= names a column, and the test data are of type TensorDataset",
     ),
     "preprocessing of a tree": (
         {"train": {"x": X, "y": KIND}, "preprocess": StandardScaler()},
-        "data are a dict, and preprocess= is fitted on a table",
+        "data are of type dict, and preprocess= is fitted on a table",
     ),
     "no groups": ({"train": FRAME, "target": "kind", "groups": "day"}, "no column 'day' as groups"),
     "an unknown preprocessing": ({"train": FRAME, "target": "kind", "preprocess": "fancy"}, "'fancy' is not known"),

@@ -345,7 +345,7 @@ def test_files_that_are_no_such_ensemble_are_a_sentence(classes: Ensemble, tmp_p
         tw.Ensemble.load(path, model=line)
     with pytest.raises(StoreError, match="does not exist"):
         tw.Ensemble.load(tmp_path / "none", model=small)
-    with pytest.raises(ProblemError, match="the model is a int; give the function that returns the module"):
+    with pytest.raises(ProblemError, match="the model is of type int; give the function that returns the module"):
         tw.Ensemble.load(path, model=3)  # pyright: ignore[reportArgumentType]
     whole = path.read_bytes()
     for content in (b"", b"pickle", whole[:40], whole[:-1]):

@@ -250,10 +250,10 @@ def test_the_model_stays_as_it_was() -> None:
     ("given", "sentence"),
     [
         ({"model": "alexnt"}, "did you mean alexnet"),
-        ({"model": 3}, "the model is a int"),
+        ({"model": 3}, "the model is of type int"),
         ({"model": "nets.py"}, "write nets.py:function"),
         ({"model": "nets.py:net"}, "there is no file nets.py"),
-        ({"model": models.number}, "number returned a int; it must return"),
+        ({"model": models.number}, "number returned something of type int; it must return"),
         ({"model": models.fails}, r"fails\(\) fails with RuntimeError \(no weights here\)"),
         ({"model": models.lazy}, "makes its weights at its first call; give input="),
         ({"model": models.lazy, "input": (3,)}, "Sequential fails on an input of 1×3 float32"),
@@ -302,7 +302,7 @@ def test_a_spec_names_a_module_or_a_function_that_works(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("import torch\nlayer = torch.nn.Linear(3, 2)\nnumber = 3\ndef broken():\n    return 1 / 0\n")
     assert tw.size(f"{path}:layer", (3,)).parameters == 8
-    with pytest.raises(UsageError, match=r"mine.py:number': number is a int; give a function"):
+    with pytest.raises(UsageError, match=r"mine.py:number': number is of type int; give a function"):
         tw.size(f"{path}:number")
     with pytest.raises(UsageError, match=r"function broken fails with ZeroDivisionError \(division by zero\)"):
         tw.size(f"{path}:broken")

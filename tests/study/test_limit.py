@@ -20,7 +20,6 @@ from thalweg.plan.shorter import left_out, shorter
 from thalweg.problem.find import load
 from thalweg.problem.prepare import prepare
 from thalweg.study.forecast import forecast
-from thalweg.study.limit import limit_of
 from thalweg.study.limit import Limit, fitted, limit_of
 from thalweg.study.rerun import rerun
 from thalweg.study.study import Study, compare, resume

@@ -316,7 +316,7 @@ def test_an_optimizer_in_a_file_has_a_recipe(tmp_path: Path) -> None:
     assert done.recipe_run is not None
     assert done.recipe_run.largest < 1e-9
     file.write_text("halved = 3\n")
-    with pytest.raises(PlanError, match="is a int, not an optimizer; name a formula"):
+    with pytest.raises(PlanError, match="is of type int, not an optimizer; name a formula"):
         study(PROBLEM, tmp_path / "no.db", optimizers=[f"{file}:halved"])
 
 

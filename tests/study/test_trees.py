@@ -273,7 +273,7 @@ def test_what_changes_a_batch_changes_its_floats(tmp_path: Path) -> None:
     ):
         with pytest.raises(PlanError, match=words):
             study(tw.Problem(**FORMS["several inputs"]), tmp_path / "no.db", regularizers=[name])
-    with pytest.raises(PlanError, match="spreads classes, and the targets are a tuple"):
+    with pytest.raises(PlanError, match="spreads classes, and the targets are of type tuple"):
         study(tw.Problem(**FORMS["two targets"]), tmp_path / "no.db", regularizers=["label_smoothing"])
 
 
@@ -282,10 +282,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"model": Classes, "train": ((A, B), (Y, C))},
         "compares outputs with one tensor",
     ),
-    "outputs without scores": ({"model": Both, "train": ((A, B), C)}, "model returns a tuple; .*`logits`"),
+    "outputs without scores": (
+        {"model": Both, "train": ((A, B), C)},
+        "model returns something of type tuple; .*`logits`",
+    ),
     "a loss that gives a tree": (
         {"model": Both, "train": ((A, B), (Y, C)), "loss": lambda outputs, targets: outputs},
-        "loss lambda returned a tuple; it must return a tensor",
+        "loss lambda returned something of type tuple; it must return a tensor",
     ),
     "a loss of the model that fails": (
         {"model": Classes, "train": ((A, B), C), "loss": lambda model, batch: model.nothing(batch)},
@@ -339,7 +342,7 @@ def test_samples_are_cut_and_joined() -> None:
 def test_flat_samples_are_cut_where_the_inputs_of_the_model_end() -> None:
     ready = prepare(tw.Problem(**FORMS["flat"]))
     assert [t.shape[1:] for t in ready.validation.leaves] == [(6,), (3,), (1,), ()]
-    with pytest.raises(ProblemError, match="a tuple of 4; give a pair"):
+    with pytest.raises(ProblemError, match="of type tuple of 4; give a pair"):
         prepare(tw.Problem(model=OnePair, train=(A, B, Y, C), loss=both))
     with pytest.raises(ProblemError, match="two takes 2 of a sample's tensors as inputs and three 3; give samples as"):
         prepare(tw.Problem(model={"two": Both, "three": Three}, train=(A, B, Y, C), loss=of_either))

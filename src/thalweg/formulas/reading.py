@@ -157,7 +157,8 @@ def _sampled(rule: str, result: Update, states: list[str], symbols: Mapping[str,
     if not isinstance(result.sampled, Mapping):
         raise FormulaError(
             say(
-                "formula {rule}: sampled is a {kind}; give a dict of states and their new values, sampled={{'h': …}}.",
+                "formula {rule}: sampled is of type {kind}; give a dict of states and their new values, "
+                "sampled={{'h': …}}.",
                 rule=rule,
                 kind=type(result.sampled).__name__,
             )
@@ -293,10 +294,12 @@ def _expression(rule: str, what: str, value: Any, symbols: Mapping[str, sp.Symbo
         expression = sp.sympify(value, strict=True)
     except (sp.SympifyError, TypeError) as error:
         raise FormulaError(
-            f"formula {rule}: {what} is a {type(value).__name__}, not an expression in its parameters."
+            f"formula {rule}: {what} is of type {type(value).__name__}, not an expression in its parameters."
         ) from error
     if not isinstance(expression, sp.Expr) or expression.is_Matrix or isinstance(expression, sp.MatrixExpr):
-        raise FormulaError(f"formula {rule}: {what} is a {type(value).__name__}; a formula gives one value per weight.")
+        raise FormulaError(
+            f"formula {rule}: {what} is of type {type(value).__name__}; a formula gives one value per weight."
+        )
     strangers = sorted(map(str, expression.free_symbols - set(symbols.values())))
     if strangers:
         raise FormulaError(

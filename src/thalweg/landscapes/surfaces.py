@@ -258,7 +258,7 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
         return of_function(given, dimensions, **known)
     raise SurfaceError(
         say(
-            "a {kind} is not a surface; give a name, an expression, or a function in torch operations.",
+            "something of type {kind} is not a surface; give a name, an expression, or a function in torch operations.",
             kind=type(given).__name__,
         )
     )

@@ -78,7 +78,7 @@ class Foreign:
             number = torch.as_tensor(value).double()
         except (TypeError, ValueError, RuntimeError) as error:
             raise ProblemError(
-                say("it returned a {kind}; it must return one number", kind=type(value).__name__)
+                say("it returned something of type {kind}; it must return one number", kind=type(value).__name__)
             ) from error
         if number.ndim and self.library == OWN and len(number) == len(outputs):
             return number.mean()

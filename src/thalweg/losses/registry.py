@@ -241,7 +241,7 @@ def _neither(kind: str, value: Any, names: list[str]) -> ProblemError:
         made = f"{place}{value.__name__}({'…' if _asks(value) else ''})"
         return ProblemError(say("{name} is a class; give an object of it, {made}.", name=value.__name__, made=made))
     return ProblemError(
-        f"the {kind} is a {type(value).__name__}; give one of {', '.join(names)}, "
+        f"the {kind} is of type {type(value).__name__}; give one of {', '.join(names)}, "
         "or a function (outputs, targets) -> scalar or per-sample values."
     )
 

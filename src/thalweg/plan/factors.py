@@ -234,7 +234,7 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
     if kind is OPTIMIZER and not isinstance(thing, Formula) and not opaque.is_maker(thing):
         raise PlanError(
             say(
-                "{item} is a {kind}, not an optimizer; name a formula (@tw.formula()), a class of "
+                "{item} is of type {kind}, not an optimizer; name a formula (@tw.formula()), a class of "
                 "torch.optim's kind or a function (params, lr) -> optimizer.",
                 item=item,
                 kind=type(thing).__name__,

@@ -110,7 +110,7 @@ def _settled(given: Any, model: nn.Module, rules: Sequence[Formula]) -> Paramete
             if not callable(function):
                 raise PlanError(
                     say(
-                        "{given} is a {kind}, not a function (model) -> list of groups.",
+                        "{given} is of type {kind}, not a function (model) -> list of groups.",
                         given=given,
                         kind=type(function).__name__,
                     )

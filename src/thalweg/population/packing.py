@@ -34,7 +34,8 @@ def packed(trees: Sequence[Any]) -> dict[str, Tensor]:
             others = [leaf for leaf in leaves if not isinstance(leaf, Tensor | str | int | float | None)]
             kind = type(others[0]).__name__ if others else "mapping of another kind"
             raise TrainingError(
-                f"a checkpoint holds tensors, numbers, words, lists and dicts, and this has a {kind}; leave it out, "
+                f"a checkpoint holds tensors, numbers, words, lists and dicts, and this has something of type {kind}; "
+                f"leave it out, "
                 "or make it one of these."
             ) from error
     return {"about": torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8), **tensors}

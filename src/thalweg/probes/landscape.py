@@ -289,7 +289,9 @@ def _agree(kind: str, to: bool, path: bool) -> None:
 
 def _prepared(model: Any, problem: Any) -> Any:
     if not isinstance(model, nn.Module):
-        raise UsageError(say("the model is a {kind}; give a torch.nn.Module or a tw.Study.", kind=type(model).__name__))
+        raise UsageError(
+            say("the model is of type {kind}; give a torch.nn.Module or a tw.Study.", kind=type(model).__name__)
+        )
     if problem is None:
         raise UsageError(say("a network has a loss on data alone; give problem=, a tw.Problem or a built-in's name."))
     from ..problem.prepare import prepare
@@ -403,7 +405,7 @@ def _state(slices: Slices, source: Any, what: str) -> State:
     """The tensors of a network or a state_dict that belong to a point."""
     if not isinstance(source, nn.Module | Mapping):
         raise UsageError(
-            say("{what} is a {kind}; give a network or its state_dict.", what=what, kind=type(source).__name__)
+            say("{what} is of type {kind}; give a network or its state_dict.", what=what, kind=type(source).__name__)
         )
     state = source.state_dict() if isinstance(source, nn.Module) else source
     here = slices.here()

@@ -39,7 +39,7 @@ def solutions(
         return f"{setting.optimizer} on {ready.name}", module, ready, states, None
     if not isinstance(to, str):
         raise UsageError(
-            say("to= of a study is another optimizer's label, and was given as a {kind}.", kind=type(to).__name__)
+            say("to= of a study is another optimizer's label, and this one is of type {kind}.", kind=type(to).__name__)
         )
     other = _path(results, programs, results.chosen(to), 1)[-1]
     return f"{setting.optimizer} to {to} on {ready.name}", module, ready, states, other

@@ -254,7 +254,9 @@ def _tested(ready: Prepared, rule: Formula, grid: Sequence[float], seeds: int, t
 def _copies(model: nn.Module) -> Any:
     """A function that gives a model just like this one, each time."""
     if not isinstance(model, nn.Module):
-        raise ProblemError(say("model is a {kind}; give the torch.nn.Module to begin with.", kind=type(model).__name__))
+        raise ProblemError(
+            say("model is of type {kind}; give the torch.nn.Module to begin with.", kind=type(model).__name__)
+        )
     start = copy.deepcopy(model).cpu()
     return lambda: copy.deepcopy(start)
 

@@ -118,7 +118,7 @@ def sharpness(
     """
     _check_epsilon(epsilon)
     if not isinstance(model, nn.Module):
-        raise ProblemError(say("model is a {kind}; give the trained torch.nn.Module.", kind=type(model).__name__))
+        raise ProblemError(say("model is of type {kind}; give the trained torch.nn.Module.", kind=type(model).__name__))
     ready = problem if isinstance(problem, Prepared) else prepare(load(problem))
     batched = Batched(model, ready.loss, {})
     samples = _samples(ready)

@@ -56,7 +56,7 @@ def build(model: Any) -> nn.Module:
     if isinstance(model, nn.Module):
         raise ProblemError(
             say(
-                "the model is a {kind} module; give a function that returns a fresh one, e.g. model=lambda: "
+                "the model is a module of type {kind}; give a function that returns a fresh one, e.g. model=lambda: "
                 "{kind}(...), since every member starts anew.",
                 kind=type(model).__name__,
             )
@@ -64,7 +64,7 @@ def build(model: Any) -> nn.Module:
     if not callable(model):
         raise ProblemError(
             say(
-                "the model is a {kind}; give a function without arguments that returns a fresh module.",
+                "the model is of type {kind}; give a function without arguments that returns a fresh module.",
                 kind=type(model).__name__,
             )
         )
@@ -79,7 +79,10 @@ def build(model: Any) -> nn.Module:
         ) from error
     if not isinstance(module, nn.Module) or not isinstance(another, nn.Module):
         raise ProblemError(
-            say("the model function returned a {kind}; it must return a torch.nn.Module.", kind=type(module).__name__)
+            say(
+                "the model function returned something of type {kind}; it must return a torch.nn.Module.",
+                kind=type(module).__name__,
+            )
         )
     if module is another or {id(p) for p in module.parameters()} & {id(p) for p in another.parameters()}:
         raise ProblemError(
@@ -141,7 +144,7 @@ def described(inputs: Any) -> str:
     if not is_tree(inputs):
         return f"shape {fit.shape(inputs)} and type {fit.dtype(inputs)}"
     tensors = [t for t in leaves(inputs) if isinstance(t, torch.Tensor)]
-    return f"a {type(inputs).__name__} of {', '.join(f'{fit.shape(t)} {fit.dtype(t)}' for t in tensors)}"
+    return f"type {type(inputs).__name__} with {', '.join(f'{fit.shape(t)} {fit.dtype(t)}' for t in tensors)}"
 
 
 def check_outputs(outputs: Any, inputs: torch.Tensor) -> torch.Tensor:
@@ -150,7 +153,8 @@ def check_outputs(outputs: Any, inputs: torch.Tensor) -> torch.Tensor:
     if not isinstance(outputs, torch.Tensor):
         raise ProblemError(
             say(
-                "the model returns a {kind}; let it return a single tensor or an object with `logits`, or "
+                "the model returns something of type {kind}; let it return a single tensor or an object with "
+                "`logits`, or "
                 "give a loss and metrics of your own that take what it returns.",
                 kind=type(outputs).__name__,
             )
@@ -207,8 +211,8 @@ def check_targets(what: str, targets: Any, where: str) -> None:
     if is_tree(targets):
         raise ProblemError(
             say(
-                "{what} compares outputs with one tensor of targets, and the {where} targets are a {kind} "
-                "of {count}; give a function (outputs, targets) of your own.",
+                "{what} compares outputs with one tensor of targets, and the {where} targets are {count} tensors "
+                "in one {kind}; give a function (outputs, targets) of your own.",
                 what=what,
                 where=where,
                 kind=type(targets).__name__,
@@ -240,7 +244,8 @@ def _check_value(name: str, value: Any, few: Samples) -> None:
     if not isinstance(value, torch.Tensor):
         raise ProblemError(
             say(
-                "the loss {name} returned a {kind}; it must return a tensor, a scalar or one value per sample.",
+                "the loss {name} returned something of type {kind}; it must return a tensor, a scalar or one value "
+                "per sample.",
                 name=name,
                 kind=type(value).__name__,
             )

@@ -110,7 +110,8 @@ def sample_of(loader: DataLoader[Any], count: int, layout: Layout = USUAL) -> Sa
         if not isinstance(tensor, torch.Tensor):
             raise ProblemError(
                 say(
-                    "a batch of the train DataLoader holds a {kind} as {what}{path}; let it give tensors, or "
+                    "a batch of the train DataLoader holds something of type {kind} as {what}{path}; let it give "
+                    "tensors, or "
                     "trees of tensors.",
                     kind=type(tensor).__name__,
                     what=what,
@@ -270,7 +271,8 @@ def _column(pieces: list[Any], where: str, batched: bool) -> torch.Tensor:
     if not all(isinstance(piece, torch.Tensor | np.ndarray | np.generic | int | float) for piece in pieces):
         raise ProblemError(
             say(
-                "the {where} data hold a {kind} in a sample; give tensors, arrays or numbers, or trees of them.",
+                "the {where} data hold something of type {kind} in a sample; give tensors, arrays or numbers, or "
+                "trees of them.",
                 where=where,
                 kind=type(pieces[0]).__name__,
             )
@@ -327,7 +329,7 @@ def _tensor(values: Any, what: str, dtype: torch.dtype) -> torch.Tensor:
     else:
         raise ProblemError(
             say(
-                "the {what} are a {kind}; give a tensor or an array, or a tree of them.",
+                "the {what} are of type {kind}; give a tensor or an array, or a tree of them.",
                 what=what,
                 kind=type(values).__name__,
             )

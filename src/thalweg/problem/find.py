@@ -63,7 +63,7 @@ def declared(spec: Any) -> Problem | Loop:
     if not isinstance(spec, str):
         raise ProblemError(
             say(
-                "the problem is a {kind}; give a tw.Problem, a training loop (def train(run)) or a name "
+                "the problem is of type {kind}; give a tw.Problem, a training loop (def train(run)) or a name "
                 "({names}), or {forms}.",
                 kind=type(spec).__name__,
                 names=", ".join(PROBLEMS),
@@ -95,7 +95,10 @@ def _call(definition: Definition) -> Problem:
     if not callable(function):
         raise ProblemError(
             say(
-                "{spec}: {name} is a {kind}; give a function.", spec=repr(spec), name=name, kind=type(function).__name__
+                "{spec}: {name} is of type {kind}; give a function.",
+                spec=repr(spec),
+                name=name,
+                kind=type(function).__name__,
             )
         )
     try:
@@ -106,7 +109,7 @@ def _call(definition: Definition) -> Problem:
         returned = type(problem).__name__
         raise ProblemError(
             say(
-                "{spec}: function {name} returned a {returned}; it must return a tw.Problem.",
+                "{spec}: function {name} returned something of type {returned}; it must return a tw.Problem.",
                 spec=repr(spec),
                 name=name,
                 returned=returned,

@@ -113,7 +113,7 @@ def given(item: Any, where: str, layout: Layout = USUAL) -> Samples:
     size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
     raise ProblemError(
         say(
-            "the {where} data are a {kind}{size}; give {forms}.",
+            "the {where} data are of type {kind}{size}; give {forms}.",
             where=where,
             kind=type(item).__name__,
             size=size,

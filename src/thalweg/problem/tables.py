@@ -160,12 +160,11 @@ def _piece(part: Any, where: str, problem: Problem) -> _Piece:
         return _cut(part, where, problem)
     pair = isinstance(part, tuple | list) and not hasattr(part, "_fields") and len(part) in (2, 3)
     if problem.target is not None:
-        kind = "pair" if pair else type(part).__name__
         raise ProblemError(
             say(
-                "target= names a column, and the {where} data are a {kind}; give {forms}.",
+                "target= names a column, and the {where} data are of type {kind}; give {forms}.",
                 where=where,
-                kind=kind,
+                kind=type(part).__name__,
                 forms=FORMS,
             )
         )
@@ -174,7 +173,7 @@ def _piece(part: Any, where: str, problem: Problem) -> _Piece:
     if losses.sees_model(problem.loss) and not isinstance(part, Dataset | DataLoader | Mapping):
         return _Piece(where, part)
     why = "preprocess= is fitted on a table" if problem.preprocess is not None else "the others are tables"
-    raise ProblemError(f"the {where} data are a {type(part).__name__}, and {why}; give {FORMS}.")
+    raise ProblemError(f"the {where} data are of type {type(part).__name__}, and {why}; give {FORMS}.")
 
 
 def _cut(frame: pd.DataFrame, where: str, problem: Problem) -> _Piece:
@@ -482,7 +481,7 @@ def _framed(inputs: Any, what: str) -> Any:
         return array
     raise ProblemError(
         say(
-            "the {what} are a {kind}, and preprocess='plain' takes a table; give a frame.",
+            "the {what} are of type {kind}, and preprocess='plain' takes a table; give a frame.",
             what=what,
             kind=type(inputs).__name__,
         )

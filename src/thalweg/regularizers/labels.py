@@ -42,7 +42,7 @@ class LabelSmoothing(Regularizer):
         if not isinstance(targets, Tensor):
             raise PlanError(
                 say(
-                    "{label} spreads classes, and the targets are a {kind}; leave it out, or give the loss "
+                    "{label} spreads classes, and the targets are of type {kind}; leave it out, or give the loss "
                     "smoothed targets yourself.",
                     label=self.label,
                     kind=type(targets).__name__,

@@ -39,7 +39,7 @@ class _Mixing(OnBatch):
         if is_tree(batch.inputs):
             raise PlanError(
                 say(
-                    "{label} mixes inputs that are one tensor, and here they are {count} in a {kind}; leave it "
+                    "{label} mixes inputs that are one tensor, and here they are {count} in one {kind}; leave it "
                     "out, or mix the samples in your Dataset.",
                     label=self.label,
                     count=len(leaves(batch.inputs)),

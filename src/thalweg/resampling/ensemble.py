@@ -264,7 +264,9 @@ class Ensemble:
             given = prepare(problem).model
         if not callable(given):
             raise ProblemError(
-                say("the model is a {kind}; give the function that returns the module.", kind=type(given).__name__)
+                say(
+                    "the model is of type {kind}; give the function that returns the module.", kind=type(given).__name__
+                )
             )
         function: Any = given
         state = {name.removeprefix("state."): t for name, t in tensors.items() if name.startswith("state.")}

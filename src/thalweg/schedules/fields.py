@@ -59,7 +59,8 @@ def length(default: Any = MISSING, whole: bool = True) -> Any:
         share_text = say("above 0 and up to 1.0") if whole else say("between 0 and 1")
         raise error(
             say(
-                "{what} is {value}; give {steps}; or a share of the run {share}, e.g. 0.1; or epochs, e.g. '10 epochs'.",
+                "{what} is {value}; give {steps}; or a share of the run {share}, e.g. 0.1; or epochs, e.g. '10 "
+                "epochs'.",
                 what=what,
                 value=short(repr(value)),
                 steps=STEPS.text(value),

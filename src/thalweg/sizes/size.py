@@ -95,7 +95,8 @@ def _resolved(model: Any) -> Resolved:
     if not isinstance(model, str):
         raise UsageError(
             say(
-                "the model is a {kind}; give a torch.nn.Module, a function that returns one, a tw.Problem or a name.",
+                "the model is of type {kind}; give a torch.nn.Module, a function that returns one, a tw.Problem or a "
+                "name.",
                 kind=type(model).__name__,
             )
         )
@@ -120,7 +121,10 @@ def _returned(name: str, function: Any, spec: str = "") -> Resolved:
     if not callable(function):
         raise UsageError(
             say(
-                "{spec}: {name} is a {kind}; give a function.", spec=repr(spec), name=name, kind=type(function).__name__
+                "{spec}: {name} is of type {kind}; give a function.",
+                spec=repr(spec),
+                name=name,
+                kind=type(function).__name__,
             )
         )
     try:
@@ -146,7 +150,8 @@ def _returned(name: str, function: Any, spec: str = "") -> Resolved:
     if not isinstance(model, nn.Module):
         raise UsageError(
             say(
-                "{given} returned a {kind}; it must return a torch.nn.Module, a pair (module, example input) "
+                "{given} returned something of type {kind}; it must return a torch.nn.Module, a pair (module, example "
+                "input) "
                 "or a tw.Problem.",
                 given=spec or name,
                 kind=type(model).__name__,

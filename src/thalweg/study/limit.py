@@ -141,8 +141,9 @@ def fitted(programs: Members, would: Forecast, limit: Limit) -> tuple[Members, F
     words = ", ".join(left_out(asked, plan)) or say("the plan as it is")
     enough = _enough(limit, would.seconds / FILLED, left)
     raise PlanError(
-        f"{limit} {'is' if limit.until or limit.minutes == 1 else 'are'} too short: even the least that says something ({words}) "
-        f"takes about {duration(would.seconds)}; give {enough}, fewer optimizers or schedules, or fewer epochs."
+        f"{limit} {'is' if limit.until or limit.minutes == 1 else 'are'} too short: even the least that says something "
+        f"({words}) takes about {duration(would.seconds)}; give {enough}, fewer optimizers or schedules, or fewer "
+        f"epochs."
     )
 
 
