@@ -257,3 +257,27 @@ def test_equal_ground_lies_between_level_lines() -> None:
     shares = ground.ranks(surface(np.random.default_rng(0).uniform(-2, 2, (4000, 2))))
     counts, _ = np.histogram(shares, np.linspace(0, 1, 11))
     assert np.abs(counts - 400).max() <= 1
+
+
+def test_a_curve_is_drawn_as_high_as_its_paths_need() -> None:
+    """Both valleys of a formula whose walls are 70 times as high."""
+    path = tw.descend("x^4/4 - x^3/3 - x^2 + 0.2x", start=-2.0, optimizer=["sgd", "momentum"], lr=0.05, steps=30)
+    figure = path.picture()
+    low, high = figure.layout.yaxis.range
+    depth = path.all_losses.max() - low
+    assert low < -2.2
+    assert high < 3 * depth
+    assert figure.layout.xaxis.range[0] < -2
+    assert figure.layout.xaxis.range[1] > 2.5
+    first, second = (trace for trace in figure.data if trace.name in ("sgd", "momentum"))
+    both = [k for k, words in enumerate(zip(first.text, second.text, strict=False)) if all(words)]
+    assert 0 not in both, "the start is named once"
+
+
+def test_losses_of_several_rates_are_told_apart_and_may_come_to_0() -> None:
+    path = tw.descend("x^2 + y^2", start=(1.0, 1.0), optimizer=["sgd", "adam"], lr=[0.1, 0.5, 1.2], steps=30)
+    assert path.all_losses.min() == 0
+    figure = path.picture("losses")
+    assert figure.layout.yaxis.type == "log"
+    looks = {(trace.line.color, trace.line.dash) for trace in figure.data}
+    assert len(looks) == len({trace.name for trace in figure.data}) == 6

@@ -93,8 +93,8 @@ def curve_picture(path: Any) -> go.Figure:
 def _window(path: Any, lines: list[Line], label: float) -> tuple[float, float, float, float]:
     """What is drawn: the surface's bounds, and as much more as the paths need, up to twice as much.
 
-    Walls more than twice as high as the paths are left out, beside which nothing of a valley would be seen. A `label` beside
-    a step needs so much of half the width.
+    Walls more than twice as high as the paths are left out, beside which nothing of a valley would be seen. A `label`
+    beside a step needs so much of half the width.
     """
     (low, high), *_ = path.surface.bounds
     x = np.concatenate([one.points[: one.end + 1, 0] for one in lines])
