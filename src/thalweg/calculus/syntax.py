@@ -117,7 +117,7 @@ def names(tree: Node) -> set[str]:
     return variables
 
 
-_INVERSES = ("^-1", "^−1", "^(-1)", "^(−1)", "⁻¹")
+_TO_MINUS_1 = ("^-1", "^−1", "^(-1)", "^(−1)", "⁻¹")
 _FULL_WIDTH = {0xFF01 + k: 0x21 + k for k in range(94)} | {0x3000: 0x20}  # as Korean and Japanese keyboards write
 
 
@@ -352,7 +352,7 @@ class _Parser:
 
     def _call(self, word: str, token: _Token) -> Node:
         if not self.takes("("):
-            raised = self.text[token.at + len(token.text) :].lstrip().startswith(_INVERSES)
+            raised = self.text[token.at + len(token.text) :].lstrip().startswith(_TO_MINUS_1)
             inverse = f"a{word}" if raised and f"a{word}" in FUNCTIONS else ""
             words = say("{word} is a function: write {word}(x), and its square {word}(x)^2", word=token.text)
             words = (

@@ -91,9 +91,9 @@ class Commands(Spoken, TyperGroup):
             use_language(_asked(words))
         except UsageError:  # which the option says, as it does of any value that is wrong
             use_language(AUTO)
-        for name, word in _OWN.items():
-            setattr(rich_utils, name, say(word))
-        vars(rich_utils).update(Columns=_flowing, Table=_Whole)
+        parts = {name: say(word) for name, word in _OWN.items()} | {"Columns": _flowing, "Table": _Whole}
+        for name, part in parts.items():
+            setattr(rich_utils, name, part)
         return super().main(args, *more, **named)
 
     def make_context(self, *args: Any, **named: Any) -> Any:

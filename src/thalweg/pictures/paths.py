@@ -22,6 +22,7 @@ from .moving import animated
 from .numbers import short
 from .style import INK, MUTED, PAPER, SURFACE, text
 
+USUAL = ((-5.0, 5.0),)  # the bounds of a curve to which nobody has given any, `landscapes.surface.SPAN`
 WALL = 1.25  # times the height of the paths above the lowest point: as much of the curve is drawn above them
 SAME = 0.005  # of it: steps nearer than that to each other cannot be told apart
 _OPPOSITE = {"middle left": "middle right", "middle right": "middle left", "bottom center": "top center"}
@@ -93,8 +94,8 @@ def curve_picture(path: Any) -> go.Figure:
 def _window(path: Any, lines: list[Line], label: float) -> tuple[float, float, float, float]:
     """What is drawn: the surface's bounds, and as much more as the paths need, up to twice as much.
 
-    Walls more than twice as high as the paths are left out, beside which nothing of a valley would be seen. A `label`
-    beside a step needs so much of half the width.
+    Where nobody has given bounds, walls more than twice as high as the paths are left out, beside which nothing of a
+    valley would be seen. A `label` beside a step needs so much of half the width.
     """
     (low, high), *_ = path.surface.bounds
     x = np.concatenate([one.points[: one.end + 1, 0] for one in lines])
@@ -106,7 +107,7 @@ def _window(path: Any, lines: list[Line], label: float) -> tuple[float, float, f
     walked = np.concatenate([one.losses[: one.end + 1] for one in lines])[(x >= low) & (x <= high)]
     floor, peak = float(np.nanmin(values)), float(np.nanmax(walked, initial=-np.inf))
     seen = values <= peak + WALL * (peak - floor)
-    if seen.any() and peak > floor and peak < np.nanmax(values):
+    if path.surface.bounds == USUAL and floor < peak < np.nanmax(values):
         low, high = max(low, float(across[seen].min())), min(high, float(across[seen].max()))
         values = values[(across >= low) & (across <= high)]
     room = 0.1 * (np.ptp(values[np.isfinite(values)]) or 1.0)
