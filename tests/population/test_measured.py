@@ -163,3 +163,19 @@ def test_outputs_that_are_not_finite_have_no_value_and_harm_nobody() -> None:
     assert np.isnan(values[0])
     assert values[1] == pytest.approx(expected(block, METRICS["f1"])[1])
     assert block.task.batched.failures == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_metric_that_overflows_has_no_parts_and_harms_nobody() -> None:
+    """The square of 1e30 is beyond float32, while the loss is not."""
+    inputs = data()[0]
+    model = lambda: nn.Linear(5, 1)  # noqa: E731
+    batched = Batched(model(), losses.get("l1"), {"mse": losses.get_metric("mse")})
+    samples = inputs, 1e30 * inputs[:, :1]
+    block = Block(
+        Task(model, batched, TensorBatches(*samples, 50), samples), [Member(tw.formulas.get("sgd"), {"lr": 0.1})], 1
+    )
+    values, parts = block.evaluate(*samples), block.by_parts(*samples)
+    assert values["mse"].tolist() == [np.inf]
+    assert np.isnan(parts["mse"]).all()
+    assert parts["loss"].mean() == pytest.approx(values["loss"][0])

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from thalweg.verdict import repeats
-from thalweg.verdict.comparisons import rank, spent
+from thalweg.verdict.comparisons import paired, rank, spent
+from thalweg.verdict.intervals import interval, spread
 from thalweg.verdict.pairs import Pairs
 
 INF, NAN = math.inf, math.nan
@@ -122,3 +123,31 @@ def test_so_many_more_repeats_would_settle_it() -> None:
         other = [*draw.normal(0.6667, 0.0611, 3 + int(more))]
         settled += stats.ttest_ind(one, other, equal_var=False).pvalue < 0.04
     assert settled / studies >= 0.8
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("independent", [False, True])
+@pytest.mark.parametrize("picked", [False, True])
+def test_losses_of_any_size_have_the_same_verdict(independent: bool, picked: bool) -> None:
+    """Squares of huge ones would overflow: nothing is told apart then, and warnings are all that is said of it."""
+    draw, size = np.random.default_rng(0), 2.0**987  # about 1e297
+    losses = draw.normal([1, 1.02, 1.5], 0.05, (6, 3))
+    losses[2, 2] = INF
+    rivals = [draw.normal(1.6, 0.05, (6, 1, 2)) for _ in range(3)] if picked and not independent else None
+    huge = None if rivals is None else [size * some for some in rivals]
+    order, usual = rank(losses, independent=independent, rivals=rivals, floor=0.0)
+    same, ranked = rank(size * losses, independent=independent, rivals=huge, floor=0.0)
+    assert same == order == [0, 1, 2]
+    assert (ranked.groups, ranked.standing, ranked.places) == (usual.groups, usual.standing, usual.places)
+    assert ranked.probability == pytest.approx(usual.probability, abs=1e-3)
+    assert [one / size for one in ranked.regret] == pytest.approx(usual.regret)
+    for some, others in ((ranked.mean, usual.mean), (ranked.difference, usual.difference)):
+        assert some == [one.times(size) for one in others]
+
+
+@pytest.mark.filterwarnings("error")
+def test_huge_losses_have_intervals_and_errors() -> None:
+    losses, size = np.random.default_rng(0).normal(1, 0.1, (5, 4)), 2.0**987
+    assert interval(size * losses) == interval(losses).times(size)
+    assert paired(size * losses, 2 * size * losses) == paired(losses, 2 * losses).times(size)
+    assert spread(size * losses) == tuple(size * one for one in spread(losses))

@@ -110,6 +110,7 @@ def _finish(measure: Any, means: np.ndarray) -> np.ndarray:
     return measure.finish(means) if isinstance(measure, losses.Mean) else means
 
 
+@np.errstate(invalid="ignore")  # ∞ − ∞: a mean that is too large for the program's numbers has no parts
 def _by_parts(measure: Any, sums: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """(members, parts) of sums (members, parts) that are to be divided by shares (1, parts)."""
     sum_, share = sums.sum(-1, keepdims=True), shares.sum(-1, keepdims=True)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -29,7 +29,7 @@ from ..language import mark
 from ..plan.margin import MARGIN
 from . import repeats
 from .chances import chances
-from .intervals import LEVEL, Interval, estimate, interval, reach
+from .intervals import LEVEL, Interval, estimate, interval, reach, unit
 from .pairs import Pairs, groups, letters
 from .picked import Picked
 
@@ -108,6 +108,13 @@ def rank(
     Returns:
         The order (best first), and the ranking by column.
     """
+    if (size := max(map(unit, [losses, *(rivals or ())]))) > 1:
+        rivals = None if rivals is None else [some / size for some in rivals]
+        order, ranking = rank(losses / size, seed, overlap, margin, looks, independent, rivals, floor / size)
+        means, differences = ([one.times(size) for one in some] for some in (ranking.mean, ranking.difference))
+        return order, replace(
+            ranking, mean=means, difference=differences, regret=[size * one for one in ranking.regret]
+        )
     cells = losses.reshape(len(losses), -1, losses.shape[-1])  # (seeds, folds or parts, candidates)
     width, level = cells.shape[-1], spent(looks)
     columns = [_runs(cells[..., k]) for k in range(width)]

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 ROUNDING = 1e-6  # relative: what float32 leaves uncertain of a mean loss
 
+_LARGE = 1e60  # the fourth power of what is larger overflows, or of a few hundred such values their sum
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -47,9 +49,10 @@ class Interval:
     low: float
     high: float
 
-    def times(self, sign: float) -> Interval:
-        """Of values that are higher where these are lower, for a sign of −1."""
-        return self if sign > 0 else Interval(-self.mean, -self.high, -self.low)
+    def times(self, factor: float) -> Interval:
+        """Of so many times these values; of those that are higher where these are lower, for a factor of −1."""
+        low, high = (self.low, self.high) if factor > 0 else (self.high, self.low)
+        return Interval(factor * self.mean, factor * low, factor * high)
 
     def by(self, criterion: Criterion) -> Interval:
         """Of what is judged, the lower the better, in the metric's own values."""
@@ -105,6 +108,18 @@ def reach(errors: np.ndarray, freedoms: np.ndarray, tail: float) -> np.ndarray:
     return (special.stdtrit(freedoms, 1 - tail) * errors).max(axis=0)
 
 
+def unit(values: np.ndarray) -> float:
+    """What to count values in, so that no square of a square overflows: a power of two, which changes no digit.
+
+    It is 1 where that is so already, whatever else the values are.
+
+    >>> unit(np.array([1e-9, 1e9])), 1 <= 1e297 / unit(np.array([1e297, np.inf])) < 2
+    (1.0, True)
+    """
+    largest = abs(values[np.isfinite(values)]).max(initial=0.0)
+    return 2.0 ** (math.frexp(largest)[1] - 1) if largest > _LARGE else 1.0
+
+
 def estimate(values: np.ndarray, overlap: float = 0.0) -> Estimate:
     """Means over the last two axes.
 
@@ -112,6 +127,8 @@ def estimate(values: np.ndarray, overlap: float = 0.0) -> Estimate:
         values: (…, seeds, folds), finite, more than one of them.
         overlap: of the folds: samples that one judges on per sample it trains on.
     """
+    size = unit(values)
+    values = values / size
     seeds, folds = values.shape[-2:]
     by_seed, by_fold, mean = values.mean(axis=-1), values.mean(axis=-2), values.mean(axis=(-2, -1))
     squares, freedoms = _mean_squares(values, by_seed, by_fold, mean, 1 + overlap * folds)
@@ -119,7 +136,7 @@ def estimate(values: np.ndarray, overlap: float = 0.0) -> Estimate:
     third = sum(_moment(one, 3) / one.shape[-1] ** 2 for one in (by_seed, by_fold))
     second = sum(_moment(one, 2) / one.shape[-1] for one in (by_seed, by_fold))
     skewness = np.divide(third, second**1.5, out=np.zeros_like(mean), where=second > 0)
-    return Estimate(mean, np.sqrt(squares / (seeds * folds)), freedoms, skewness)
+    return Estimate(mean * size, np.sqrt(squares / (seeds * folds)) * size, freedoms, skewness)
 
 
 def _mean_squares(
@@ -204,10 +221,11 @@ def spread(values: np.ndarray, overlap: float = 0.0) -> tuple[float, float]:
     """
     if not np.isfinite(values).all():
         return math.nan, math.nan
-    seeds, parts = values.shape
+    size, (seeds, parts) = unit(values), values.shape
+    values = values / size
     of_seeds = math.sqrt(values.mean(axis=1).var(ddof=1) / seeds) if seeds > 1 else math.nan
     of_parts = math.sqrt(values.mean(axis=0).var(ddof=1) * (1 / parts + overlap)) if parts > 1 else math.nan
-    return of_seeds, of_parts
+    return of_seeds * size, of_parts * size
 
 
 def quantile(values: np.ndarray, share: float) -> float:
