@@ -211,11 +211,15 @@ def test_a_metric_of_ones_own_says_its_direction(tmp_path: Path) -> None:
         "error_rate": "leaves open which values are better; give 'error_rate:max'",
         "error_rate:up": "ends in 'up'; give 'error_rate:max' or 'error_rate:min'",
         "f1:max": "metric of problem",
+        "erorr_rate": "'erorr_rate' is not a metric of problem: did you mean error_rate. Known: loss, error_rate",
+        "error_rat:max": "'error_rat' is not a metric of problem: did you mean error_rate",
+        "f2": "'f2' is not a metric of problem; known: loss, error_rate",
     }.items():
         with pytest.raises(PlanError, match=words):
             tw.compare(problem, **options, store=tmp_path / "b.db", by_metric=wrong)
-    with pytest.raises(PlanError, match="metric of this study"):
-        one.verdict_by("optimizer", by_metric="accuracy")
+    for wrong in ("accuracy", "f2", "f2:max"):
+        with pytest.raises(PlanError, match="metric of this study"):
+            one.verdict_by("optimizer", by_metric=wrong)
     with pytest.raises(PlanError, match="settings by error_rate:min, and wave by loss; all problems"):
         tw.suite([one.path, "wave"], store=tmp_path, progress=False, optimizers=["sgd", "adam"])
     with pytest.raises(PlanError, match="problem compares sgd and adam, and wave compares sgd, momentum,"):

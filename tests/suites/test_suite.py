@@ -278,7 +278,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
             "'spread:max' has no known best value",
         ),
         (["digits", "diabetes"], {"by_metric": "accuracy"}, PlanError, "'accuracy' is not a metric of diabetes"),
-        (["digits", "wave"], {"by_metric": "own"}, PlanError, "leaves open which values are better"),
+        (["digits", "wave"], {"by_metric": "own"}, PlanError, "'own' is not a metric of digits; known: loss, accuracy"),
         ([one, "digits"], {"sceds": 3}, PlanError, "'sceds' is not an option of a suite: did you mean seeds?"),
     ]
     for problems, options, error, words in cases:

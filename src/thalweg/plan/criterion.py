@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..errors import PlanError
 from ..language import Word, mark, say
 from ..losses.base import ANY, Scale
 from ..losses.registry import direction_of, scale_of
+from ..unknown import unknown
 
 LAST, BEST = "last", "best"
 _AVERAGE = re.compile(r"average of the last (\d{1,9})")
@@ -188,6 +190,18 @@ class Criterion:
         """
         signs = {name: more.get(name, _known(name)) for name in ("loss", *names)}
         return {name: sign for name, sign in signs.items() if sign is not None and name != self.metric}
+
+
+def check_metric(by_metric: Any, names: Iterable[str], kind: str = "metric", owner: str = "") -> None:
+    """Refuse a metric that is none of these, before `Criterion.of` asks which values of it are better.
+
+    Raises:
+        PlanError: names those there are.
+    """
+    if not isinstance(by_metric, str) or not by_metric:  # which `Criterion.of` refuses
+        return
+    if not {by_metric, metric := by_metric.rpartition(":")[0] or by_metric} & {*names}:
+        raise PlanError(unknown(kind, metric, names, owner))
 
 
 def _known(name: str) -> float | None:

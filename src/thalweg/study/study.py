@@ -22,8 +22,9 @@ from ..formulas import Formula
 from ..formulas.opaque import Opaque
 from ..language import say
 from ..losses import get as loss_of
+from ..losses import name_of
 from ..losses.base import unsampled
-from ..plan.criterion import LAST
+from ..plan.criterion import LAST, check_metric
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
@@ -47,7 +48,6 @@ from ..schedules import Given
 from ..store.connection import stem_of
 from ..store.file import Store, kind_of
 from ..store.provenance import provenance
-from ..unknown import unknown
 from .extension import extended
 from .limit import Limit, digest, limit_of
 from .loops import loop_facts, loop_plan
@@ -413,6 +413,8 @@ def asked(given: Mapping[str, Any]) -> tuple[Problem | Loop, Plan, Prepared | Lo
         return declared, loop_plan(given, declared), declared
     names = [name for name in inspect.signature(plan).parameters if name in given]
     values = {name: given[name] for name in names} | judged_by(declared, given.get("by_metric", "loss"))
+    if isinstance(declared.metrics, tuple | list):  # all else is refused as the problem is prepared
+        check_metric(values["by_metric"], ["loss", *map(name_of, declared.metrics)], owner=declared.name)
     planned = plan(schedule_names=given["schedules"], **values)
     if isinstance(declared.train, DataLoader):
         planned = _for_loader(planned, given["batch_sizes"])
@@ -481,11 +483,9 @@ def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
 
 
 def _check_further(planned: Plan, ready: Prepared) -> None:
-    """Refuse a metric, losses, regularizers and batch sizes that do not fit the problem."""
+    """Refuse losses, regularizers and batch sizes that do not fit the problem."""
     if planned["model"].varied and planned.groups is not None:
         raise PlanError(say("groups name parameters of one model, and models are several; leave one of them out."))
-    if planned.criterion.metric not in (names := ["loss", *ready.metrics]):
-        raise PlanError(unknown("metric", planned.criterion.metric, names, ready.name))
     for one in ready.models.values() or [ready]:
         _check_model(planned, one)
     if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:

@@ -28,7 +28,7 @@ import pandas as pd
 from ..errors import PlanError
 from ..language import say
 from ..numbers import Range
-from ..plan.criterion import Criterion
+from ..plan.criterion import Criterion, check_metric
 from ..plan.factors import Factor, Level, Setting, shown
 from ..plan.looks import SEARCH
 from ..plan.plan import Plan
@@ -318,11 +318,9 @@ def _criterion(plan: Plan, by_metric: str) -> Criterion:
 
 def _ranked_by(plan: Plan, members: pd.DataFrame, by_metric: str) -> Criterion:
     """Another metric at the epochs that the study judges by."""
-    criterion = _criterion(plan, by_metric)
-    if criterion.column not in members:
-        names = [name.removeprefix("validation_") for name in members if name.startswith("validation_")]
-        raise PlanError(unknown("metric of this study", criterion.metric, names))
-    return criterion
+    names = [name.removeprefix("validation_") for name in members if name.startswith("validation_")]
+    check_metric(by_metric, names, "metric of this study")
+    return _criterion(plan, by_metric)
 
 
 def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> float:
