@@ -19,7 +19,11 @@ _NONE = "none"
 
 def rank(
     runs: Annotated[
-        str, typer.Argument(help="A row for each run: a .csv, .tsv, .parquet, .jsonl or .ndjson file, or - for stdin.")
+        str,
+        typer.Argument(
+            help="A row for each run, or for each of its epochs, of which the last counts: a .csv, .tsv, .parquet, "
+            ".jsonl or .ndjson file, or - for stdin."
+        ),
     ],
     by: Annotated[
         str | None,

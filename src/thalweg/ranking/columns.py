@@ -19,6 +19,7 @@ from ..losses.registry import scale_of
 from ..plan.criterion import Criterion
 from ..unknown import unknown
 from ..verdict.words import listed
+from .history import find_progress
 from .names import ATTRIBUTE, FRESH, METRIC, OPTIMIZERS, PARAMETER, SEEDS, STATES, Name, best
 
 Given = str | Literal[False] | None  # a column, none, or the one that is guessed
@@ -35,6 +36,8 @@ class Columns:
         settings: the other columns that tell settings apart, each with more than one value.
         seed, status, confirmation: None where the table lacks them. A confirmation's runs had no part in the choice
             of settings.
+        progress: that a run has several rows of, of which the last is read; None where each row is a run.
+        of_run: where there is one, the columns that all rows of a run are alike in.
         ignored: columns that are read as none of these.
         titles: column → what tables and sentences call it.
         assumed: whether only Optuna's habit of minimizing says which values are better.
@@ -50,6 +53,8 @@ class Columns:
     ignored: tuple[str, ...]
     titles: dict[str, str]
     assumed: bool = False
+    progress: str | None = None
+    of_run: tuple[str, ...] = ()
 
     @property
     def criterion(self) -> Criterion:
@@ -80,6 +85,7 @@ class Columns:
             say("judged by {metric!r} ({better})", metric=self.metric, better=better),
             seed,
             say("settings from {settings}", settings=settings),
+            *([say("each run at its last {progress!r}", progress=self.progress)] if self.progress else []),
             *([say("state from {status!r}", status=self.status)] if self.status else []),
             *([say("fresh runs from {confirmation!r}", confirmation=self.confirmation)] if self.confirmation else []),
         ]
@@ -119,10 +125,15 @@ def find_columns(
         varied = tuple(dict.fromkeys(search.given(one) for one in _listed(settings)))
         if both := [column for column in varied if column in taken]:
             raise UsageError(f"settings names {short(both[0])!r}, which is read as something else; leave it out.")
-    ignored = tuple(name.column for name in search.names if name.column not in (*taken, *varied))
+    left = [name for name in search.names if name.column not in (*taken, *varied)]
+    alike = [*chosen_by, *varied, *filter(None, (seed_column, fresh))]
+    progress, of_run = find_progress(frame, left, alike, seed_column is not None, seed is False)
+    ignored = tuple(name.column for name in left if name.column not in (progress, *of_run))
     titles = search.titles([*chosen_by, judged, *varied])
     assumed = maximize is None and not Name.of(judged).measure and not str(metric).endswith((":min", ":max"))
-    return Columns(chosen_by, judged, sign, varied, seed_column, state, fresh, ignored, titles, assumed)
+    return Columns(
+        chosen_by, judged, sign, varied, seed_column, state, fresh, ignored, titles, assumed, progress, of_run
+    )
 
 
 def _listed(given: str | Sequence[str]) -> list[str]:

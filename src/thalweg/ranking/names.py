@@ -43,8 +43,10 @@ FRESH = ("confirmation", "is_confirmation", "confirm", "confirmed"), ("stage",)
 RATES = ("lr", "learning_rate", "learningrate", "optimizer_lr", "optimizer_learning_rate")
 SCHEDULES = ("schedule", "scheduler", "lr_schedule", "lr_scheduler")
 BATCH_SIZES = ("batch_size", "batchsize", "bs", "train_batch_size")
+PROGRESS = ("epoch", "step", "global_step", "iteration", "training_iteration")  # that a run has come to
+RUNS = ("run", "run_id", "run_name", "trial", "trial_id", "trial_name", "trial_number", "number", "name", "logdir")
 _BOOKKEEPING = {
-    *("number", "name", "id", "index", "run", "run_id", "run_name", "trial", "trial_id", "trial_name", "trial_number"),
+    *("id", "index", *RUNS, *PROGRESS),
     *("experiment_id", "experiment_tag", "experiment_name", "member", "block", "date", "created", "created_at"),
     *(
         "updated",
@@ -58,9 +60,9 @@ _BOOKKEEPING = {
         "wall_time",
         "walltime",
     ),
-    *("hostname", "host", "node", "node_ip", "pid", "user", "notes", "tags", "sweep", "group", "job_type", "step"),
-    *("artifact_uri", "commit", "git_commit", "global_step", "epoch", "iteration", "training_iteration", "done"),
-    *("state", "status", "url", "log_dir", "logdir", "checkpoint", "iterations_since_restore", "time_total_s"),
+    *("hostname", "host", "node", "node_ip", "pid", "user", "notes", "tags", "sweep", "group", "job_type"),
+    *("artifact_uri", "commit", "git_commit", "done"),
+    *("state", "status", "url", "log_dir", "checkpoint", "iterations_since_restore", "time_total_s"),
 }
 _TIMED = ("datetime", "timestamp", "time", "start_time", "end_time", "unnamed")
 

@@ -67,7 +67,7 @@ class RankedRuns:
     def to_json(self) -> dict[str, Any]:
         """The verdict, how the columns were read, and how many runs there are of each kind, as plain values."""
         columns, counts = self.columns, self.runs.frame["status"].value_counts()
-        read_as = {name: getattr(columns, name) for name in ("by", "metric", "settings", "seed", "status")}
+        read_as = {name: getattr(columns, name) for name in ("by", "metric", "settings", "seed", "progress", "status")}
         return {
             "name": self.name,
             "columns": {**read_as, "confirmation": columns.confirmation, "higher_is_better": columns.sign < 0},
@@ -111,8 +111,9 @@ def rank(
 ) -> RankedRuns:
     """Which candidate of a table of finished runs is best, and how sure that is?
 
-    A row is a run: `trials_dataframe` of Optuna, a W&B export, `search_runs` of MLflow, the results of any script.
-    What is not given is guessed from the names of the columns, and `RankedRuns.columns.sentence` says how.
+    A row is a run, or one of its epochs, of which the last counts: `trials_dataframe` of Optuna, a W&B export,
+    `search_runs` of MLflow, the results of any script. What is not given is guessed from the names of the columns, and
+    `RankedRuns.columns.sentence` says how.
 
     For candidate c, each setting s of which has runs with losses L(c, s, seed), the setting with the lowest mean over
     seeds, s*(c) = argmin mean L(c, s, ·), stands for it; only settings with as many runs as any of c take part.

@@ -18,6 +18,7 @@ from pandas.api import types
 from ..errors import UsageError, short
 from ..plan.factors import Level, shown
 from .columns import Columns
+from .history import last_rows
 from .tables import printable
 
 FINISHED, DIVERGED, STOPPED, UNFINISHED = "finished", "diverged", "stopped", "unfinished"
@@ -69,11 +70,13 @@ class Runs:
 
 
 def read_runs(frame: pd.DataFrame, columns: Columns) -> Runs:
-    """The rows as runs.
+    """The rows as runs, or the last row of each.
 
     Raises:
         UsageError: no row is left, the metric has no numbers, or too many things are compared.
     """
+    if columns.progress is not None:
+        frame = last_rows(frame, columns.progress, columns.of_run, columns.metric)
     words = _states(frame, columns)
     status, candidate = words.map(_STATUS).fillna(FINISHED), _candidates(frame, columns)
     ended = status != UNFINISHED

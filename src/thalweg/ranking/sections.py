@@ -90,6 +90,7 @@ def columns(read: Columns) -> Section:
         say("judges, {side} is better", side=mark("higher" if read.sign < 0 else "lower")): [read.metric],
         say("tells settings apart"): read.settings,
         "seed": [read.seed],
+        say("how far the run came"): [read.progress],
         say("how the run ended"): [read.status],
         say("whether the run is fresh"): [read.confirmation],
         say("not read"): read.ignored,
