@@ -153,7 +153,7 @@ def test_functions_have_the_limit_of_their_samples() -> None:
         ({"signal": ["a", "b"]}, "give real numbers"),
         ({"signal": np.ones(3) * 1j}, "give real numbers"),
         ({"signal": [2**52] * 4, "kernel": [1, 2]}, "too large to be added up exactly"),
-        ({"kernel": np.sin}, "a function and numbers cannot be convolved"),
+        ({"kernel": np.sin}, "one of the two is read as a function, and the other as numbers"),
         ({"at": [0.0]}, "at= is for functions"),
         ({"signal": np.sin, "kernel": np.cos, "stride": 2}, "stride= and padding= are for numbers"),
         ({"signal": "x*y", "kernel": "x"}, "has 2 variables"),

@@ -211,7 +211,14 @@ def convolve(
             raise UsageError(say("stride= and padding= are for numbers; leave them out for two functions."))
         return _continuous(signal, kernel, mode, at, over)
     if any(functions):
-        raise UsageError(say("a function and numbers cannot be convolved; give two functions, or numbers for both."))
+        texts = [repr(one) for one in (signal, kernel) if isinstance(one, str)]
+        raise UsageError(
+            say(
+                "{text} is read as a function, and the other as numbers; give two functions, or numbers for both, e.g. "
+                "1,2,3.",
+                text=texts[0] if texts else mark("one of the two"),
+            )
+        )
     if at is not None:
         raise UsageError(say("at= is for functions; numbers have a value at each place."))
     return _discrete(_numbers(signal, mark("signal")), _numbers(kernel, mark("kernel")), mode, stride, padding)

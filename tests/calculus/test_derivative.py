@@ -225,7 +225,7 @@ def test_gradient_and_hessian() -> None:
 
 def test_wrong_use() -> None:
     for call, words in (
-        (lambda: tw.derivative("x*y"), "say which with wrt=, or ask for tw.gradient"),
+        (lambda: tw.derivative("x*y"), r"say which with wrt \(--wrt x\), or ask for the gradient"),
         (lambda: tw.derivative("x", "y"), "'y' is not a variable of x"),
         (lambda: tw.derivative("x", order=0), "a whole number from 1 to 12"),
         (lambda: tw.derivative("x", order=True), "a whole number from 1 to 12"),

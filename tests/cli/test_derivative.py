@@ -50,7 +50,7 @@ def test_json_and_latex() -> None:
     [
         (["9**9**9**9"], "is refused: its numbers would have hundreds of digits"),
         (["x.__class__"], "'.' has no meaning"),
-        (["x*y", "--order", "2"], "say which with wrt="),
+        (["x*y", "--order", "2"], "say which with wrt (--wrt x)"),
         (["x", "--wrt", "y"], "not a variable of x"),
         (["x", "-o", "a.png"], "give --limit and --at too"),
         (["x", "--limit", "--at", "1", "-o", "a.txt"], "must end in"),

@@ -125,7 +125,7 @@ def test_the_list_of_surfaces() -> None:
         (("himmelblau", "--start", "1,nan"), "start has nan in it"),
         (("himmelblau", "--start", "1,2", "--start", "1"), "equally many for each start"),
         (("log(x)", "--start", "-1"), "log(x) has no finite value at the start -1"),
-        (("a*b",), "has no start of its own; give one"),
+        (("a*b",), "has no start of its own; give one, e.g. start=[2, 2] (--start 2,2)"),
         (("__import__('os')", "--start", "1"), "cannot be read"),
         (("himmelblau", "--rate", "0"), "lr is 0, and must be a positive number"),
         (("himmelblau", "--rate", "fast"), "rates 'fast' cannot be read"),

@@ -229,7 +229,7 @@ def test_arrows_point_as_gradient_states_and_update_do() -> None:
     [
         ("quadratic", "curve", "for 1 variable, and quadratic has 2"),
         ("x*sin(x)", "race", "for 2 variables, and x"),
-        ("quadratic(dimensions=3)", "levels", "give kind='losses'"),
+        ("quadratic(dimensions=3)", "levels", "the kind losses fits"),
         ("quadratic", "levles", "did you mean levels or losses"),
     ],
 )

@@ -94,7 +94,12 @@ def _variable(f: Function, wrt: str | None) -> str:
         if len(f.variables) > 1:
             names = ", ".join(f.variables)
             raise ExpressionError(
-                say("{f} has variables {names}; say which with wrt=, or ask for tw.gradient.", f=str(f), names=names)
+                say(
+                    "{f} has variables {names}; say which with wrt (--wrt {first}), or ask for the gradient.",
+                    f=str(f),
+                    names=names,
+                    first=f.variables[0],
+                )
             )
         return f.variables[0] if f.variables else "x"
     if f.variables and wrt not in f.variables:

@@ -153,9 +153,10 @@ def _on(surface: Any, start: Any) -> tuple[Surface, np.ndarray]:
         if not resolved.start:
             raise SurfaceError(
                 say(
-                    "{surface} has no start of its own; give one, e.g. start={example}.",
+                    "{surface} has no start of its own; give one, e.g. start={example} (--start {typed}).",
                     surface=resolved,
-                    example=_example(resolved),
+                    example=(example := _example(resolved)),
+                    typed=example.strip("[]").replace(" ", ""),
                 )
             )
         return resolved, starts_on(resolved, np.array(resolved.start))

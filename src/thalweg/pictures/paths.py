@@ -55,12 +55,14 @@ def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: s
     if dimensions != needed:
         raise UsageError(
             say(
-                "a picture of kind {kind} is for {needed} variable{s}, and {surface} has {count}: give kind='losses'.",
+                "a picture of kind {kind} is for {needed} variable{s}, and {surface} has {count}: the kind {other} "
+                "fits.",
                 kind=kind,
                 needed=needed,
                 s="s" * (needed > 1),
                 surface=path.surface.name,
                 count=dimensions,
+                other={1: "curve", 2: "levels"}.get(dimensions, "losses"),
             )
         )
     figure = KINDS[kind](path, **more)
