@@ -20,7 +20,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import qmc
 
 from ..errors import PlanError
 from ..formulas import Formula
@@ -97,6 +96,8 @@ def _unit(search: str, count: int, dimensions: int) -> np.ndarray:
     generator = np.random.default_rng(0)
     if search == RANDOM:
         return generator.random((count, dimensions)).T
+    from scipy.stats import qmc  # which takes a second, and descents and pictures need a plan's names alone
+
     sequence = qmc.Sobol(dimensions, scramble=True, seed=generator)
     return sequence.random_base2(math.ceil(math.log2(count)))[:count].T  # its balance is that of powers of 2
 
