@@ -177,7 +177,10 @@ def test_orders() -> None:
     assert found.value == 6
     assert str(found).startswith("∂²/∂x² x²·y = 2y\n\nat x = 1, y = 3: 6\n")
     assert "order 2:" in str(found)
-    assert found.latex() == r"\frac{\partial^{2}}{\partial x^{2}} x^{2} y = 2 y"
+    assert found.latex() == (
+        r"\frac{\partial^{2}}{\partial x^{2}} x^{2} y = 2 y,\quad "
+        r"\left. \frac{\partial^{2} f}{\partial x^{2}} \right|_{x = 1, y = 3} = 6"
+    )
 
 
 def test_points() -> None:

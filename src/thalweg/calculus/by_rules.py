@@ -69,18 +69,26 @@ class Derivative(Typeset):
         return together if len(str(together)) < len(plain(self.expression)) else None
 
     def latex(self) -> str:
-        r"""The result.
+        r"""The result, and its value where a point was given.
 
         >>> import thalweg as tw
         >>> tw.derivative("3x^2").latex()
         '\\frac{d}{d x} 3 x^{2} = 6 x'
+        >>> tw.derivative("3x^2", at=2).latex()
+        '\\frac{d}{d x} 3 x^{2} = 6 x,\\quad \\left. \\frac{d f}{d x} \\right|_{x = 2} = 12'
         """
         of = latex(self.function.expression)
         of = rf"\left({of}\right)" if self.function.expression.is_Add or of.startswith("-") else of
         d, power = (r"\partial" if self._partial else "d"), f"^{{{self.order}}}" if self.order > 1 else ""
         name = latex(symbol(self.wrt))
         forms = (self.expression, *(() if self.collected is None else (self.collected.expression,)))
-        return rf"\frac{{{d}{power}}}{{{d} {name}{power}}} {of} = {' = '.join(map(latex, forms))}"
+        found = rf"\frac{{{d}{power}}}{{{d} {name}{power}}} {of} = {' = '.join(map(latex, forms))}"
+        if self.at is None or self.value is None or math.isnan(self.value):
+            return found
+        names = (latex(symbol(one)) for one in self.function.variables)
+        where = ", ".join(f"{one} = {x:.10g}" for one, x in zip(names, self.at, strict=True))
+        there = rf"\left. \frac{{{d}{power} f}}{{{d} {name}{power}}} \right|_{{{where}}}"
+        return rf"{found},\quad {there} = {self.value:.10g}"
 
     def steps_latex(self) -> str:
         """All steps below each other, with the rules beside them."""
