@@ -173,20 +173,22 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with damage(self.path), self._turn:
+        with damage(self.path):
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute(_RAISE_REVISION)
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
+                with self._turn:
+                    try:
+                        self._db.execute("BEGIN IMMEDIATE")
+                        yield self._db
+                        self._db.execute(_RAISE_REVISION)
+                        self._db.execute("COMMIT")
+                    finally:
+                        if self._db.in_transaction:
+                            self._db.execute("ROLLBACK")
+            except sqlite3.Error as error:  # after the turn, in which `onward` reads
                 raise StoreError(
                     f"{self.path} cannot be written ({error}); what it held before is safe: "
                     f"make room or permission, then `{self.onward}`."
                 ) from error
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
 
     # What is written
 
