@@ -32,7 +32,7 @@ from .recipe.own import command_recipe, loop_recipe
 from .recipe.run import RecipeRun
 from .schedules import Given
 from .store.file import ENDED, Store
-from .store.onward import is_object, to_resume
+from .store.onward import is_object, objects_of, to_resume
 from .unknown import unknown
 from .verdict import sanity
 from .verdict.budget import expected_best
@@ -143,7 +143,7 @@ class Results:
     @property
     def onward(self) -> str:
         """How an unfinished study is carried on."""
-        return to_resume(self.path, is_object(self.problem))
+        return to_resume(self.path, objects_of(self.problem, self.stored_plan))
 
     @property
     def stored_callbacks(self) -> list[str]:
@@ -292,8 +292,8 @@ class Results:
                 table, parts = self._once("table", store.members), store.parts()
             samples = (self.problem.get("validation_samples", 0), self.problem.get("pool_samples", 0))
             evidence = table, self._meta("costs") or {}, factor, parts, samples
-            of_object = is_object(self.problem)
-            verdict = judge(self.plan, self.name, *evidence, margin, by_metric, str(self.path), of_object)
+            objects = objects_of(self.problem, self.stored_plan)
+            verdict = judge(self.plan, self.name, *evidence, margin, by_metric, str(self.path), objects)
             return replace(verdict, signs=tuple(sanity.notes(self.problem, self.plan, verdict, table)))
 
         return self._once(f"verdict by {factor} {margin} {by_metric}", judged)

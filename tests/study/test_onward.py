@@ -26,6 +26,15 @@ def test_notes_of_an_object_advise_python(tmp_path: Path) -> None:
     assert study.onward == f"tw.resume('{tmp_path / 'a.db'}', problem=…)"
 
 
+def test_an_optimizer_that_no_command_can_name_is_python_too(tmp_path: Path) -> None:
+    class Own(torch.optim.SGD):
+        pass
+
+    study = tw.compare("wave", ["sgd", Own], store=tmp_path / "a.db", **FEW)
+    assert study.onward == f"tw.resume('{tmp_path / 'a.db'}', optimizers=…)"
+    assert study.verdict.extend("seeds", 20) == "study.extend(seeds=20)"
+
+
 @pytest.mark.slow
 def test_notes_of_what_a_command_can_name_advise_commands(tmp_path: Path) -> None:
     study = tw.compare("wave", ["sgd", "momentum"], store=tmp_path / "a.db", **FEW)

@@ -51,7 +51,7 @@ from ..plan.stored import as_now
 from . import checks
 from .blocks import BlockRow, Compacted, compact
 from .connection import APPLICATION, SCHEMA, VERSION, bounded, check_file, connect, damage, kind_of, mode
-from .onward import is_object, to_resume
+from .onward import objects_of, to_resume
 from .values import judged, judged_parts
 
 ENDED = ("finished", "stopped")  # of a block: nothing is left to train
@@ -338,8 +338,8 @@ class Store:
     def onward(self) -> str:
         """How an unfinished study is carried on."""
         with suppress(StoreError, sqlite3.Error):  # a file that cannot be read is carried on by its name
-            return to_resume(self.path, is_object(self.meta("problem", {})))
-        return to_resume(self.path, False)
+            return to_resume(self.path, objects_of(self.meta("problem", {}), self.meta("plan", {})))
+        return to_resume(self.path, ())
 
     @property
     def revision(self) -> int:

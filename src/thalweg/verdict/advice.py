@@ -39,7 +39,7 @@ def spreads(verdict: Verdict) -> list[str]:
             words=words,
             command=verdict.extend("samples", most),
             most=most,
-            folds="folds=5" if verdict.of_object else "--folds 5",
+            folds="folds=5" if verdict.objects else "--folds 5",
         )
     ]
 

@@ -165,7 +165,7 @@ class Verdict:
             level; tables leave them out.
         signs: that the result means little, as `verdict/sanity.py` sees them.
         store: the path of the study's; empty where runs were made elsewhere.
-        of_object: whether the problem was given as an object, which no command can name.
+        objects: the arguments of objects that no command can name (`store/onward.py`).
         replicate: what `seeds` counts: "seed", or "run" where runs made elsewhere do not say their seeds.
     """
 
@@ -189,7 +189,7 @@ class Verdict:
     usual: tuple[str, ...] = ()
     signs: tuple[str, ...] = ()
     store: str = field(default="", compare=False)
-    of_object: bool = field(default=False, compare=False)
+    objects: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def further(self) -> list[str]:
@@ -205,12 +205,12 @@ class Verdict:
         return shown(entry.setting[self.factor])
 
     def extend(self, what: str, count: float) -> str:
-        """What gives the study more: a command, or Python where the problem is an object.
+        """What gives the study more: a command, or Python where it is of objects.
 
         >>> Verdict((), (), "", (), 10, True, store="my runs/digits.db").extend("seeds", 20)
         "thalweg extend 'my runs/digits.db' --seeds 20"
         """
-        return to_extend(self.store or "STORE", self.of_object, what, count)
+        return to_extend(self.store or "STORE", self.objects, what, count)
 
     def regret_share(self, entry: Entry) -> float:
         """The entry's regret in shares of the best value."""
@@ -249,7 +249,7 @@ class Verdict:
         return f"<p>{escape(self.sentence)}</p>" + (f"<ul>{notes}</ul>" if notes else "")
 
 
-_BESIDE = ("criterion", "store", "of_object", "signs")  # what a verdict's JSON has in other places, or not
+_BESIDE = ("criterion", "store", "objects", "signs")  # what a verdict's JSON has in other places, or not
 
 
 def plain(value: Any) -> Any:

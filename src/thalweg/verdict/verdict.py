@@ -85,7 +85,7 @@ def judge(
     margin: float | None = None,
     by_metric: str | None = None,
     store: str = "",
-    of_object: bool = False,
+    objects: tuple[str, ...] = (),
 ) -> Verdict:
     """The verdict on whatever the study has finished so far.
 
@@ -97,7 +97,7 @@ def judge(
         samples: of the validation part, and of it and the training samples together; 0 where that is not known.
         margin: differences up to that share of the best value do not matter; the study's unless given.
         by_metric: ranks the chosen settings by it; by what the study judges by unless given.
-        store, of_object: the path of the study's, and whether its problem is an object, for what notes advise.
+        store, objects: the path of the study's, and the arguments that no command can name, for what notes advise.
 
     Raises:
         PlanError: the study does not vary that factor, the margin is not a number of at least 0, or the metric is not
@@ -147,7 +147,7 @@ def judge(
         stage=SEARCH if fresh.look is None else plan.stage(fresh.look),
         most_samples=0 if plan.folds is not None else samples[1],
         store=store,
-        of_object=of_object,
+        objects=objects,
         usual=tuple(f.name for f in plan.tuned if not any(f.name in plan.told(setting) for setting in settings)),
     )
     words = notes(plan, factor, verdict, ranked.comparisons) + longer(plan, factor, verdict, _before(judged, parts))
