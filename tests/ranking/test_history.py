@@ -61,6 +61,19 @@ def test_a_run_that_diverges_at_its_end_diverged_and_what_nobody_measured_is_no_
     assert verdict(pd.concat([history, between])) == verdict(tables.plain(4))
 
 
+def test_rows_of_training_beside_those_of_validation_are_no_divergence() -> None:
+    history = tables.history(4)
+    logged = pd.concat([history, history.assign(val_loss=np.nan, train_loss=0.1)])
+    assert verdict(logged) == verdict(tables.plain(4))
+
+
+def test_runs_that_ended_early_are_not_epochs_of_one() -> None:
+    runs = tables.plain(4).drop(columns="seed")
+    ended = runs.assign(epoch=np.arange(len(runs)) + 5)
+    assert len(tw.rank(ended).table()) == len(runs)
+    assert verdict(ended) == verdict(runs)
+
+
 def test_one_row_for_each_run_is_left_as_it_is() -> None:
     runs = tables.plain(4)
     for more in ({"epoch": 20}, {"epoch": np.arange(len(runs)) % 7}, {"epoch": 3, "run_id": range(len(runs))}):

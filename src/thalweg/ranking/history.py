@@ -35,7 +35,11 @@ def find_progress(
     of_run = [*alike, *runs]
     for column in [name.column for name in counts]:
         values = frame[of_run].assign(**{column: _numbers(frame[column])})
-        if values.groupby(of_run, dropna=False, sort=False)[column].nunique().max() < 2:
+        counts_of_runs = values.groupby(of_run, dropna=False, sort=False)[column]
+        if counts_of_runs.nunique().max() < 2:
+            continue
+        # Without seeds and names, rows that do not count from 0 or 1 are runs that ended early, each where it did.
+        if not (seeded or runs) and not (counts_of_runs.min() <= 1).all():
             continue
         if not (seeded or runs) and values.dropna(subset=column).duplicated().any():
             raise UsageError(
@@ -52,13 +56,17 @@ def find_progress(
 def last_rows(frame: pd.DataFrame, progress: str, of_run: Sequence[str], metric: str) -> pd.DataFrame:
     """Of each run the row, or rows, that came furthest; a run that does not say how far keeps all of its rows.
 
-    Where no run at all has a value of the metric it was not measured, which is no divergence.
+    Where no run at all has a value of the metric it was not measured, which is no divergence; and of several rows that
+    came as far, as logs of training beside validation have them, those with a value count.
     """
     far = _numbers(frame[progress])
     measured = _numbers(frame[metric]).notna().groupby(far).transform("any")
     far = far.where(measured.fillna(True).astype(bool))
     last = far.groupby([frame[column] for column in of_run], dropna=False, sort=False).transform("max")
-    return frame[(far == last) | last.isna()]
+    last = (far == last) | last.isna()
+    valued = last & frame[metric].notna()
+    any_valued = valued.groupby([frame[column] for column in of_run], dropna=False, sort=False).transform("any")
+    return frame[valued | (last & ~any_valued)]
 
 
 def _numbers(values: pd.Series) -> pd.Series:
