@@ -208,7 +208,7 @@ def test_a_metric_of_ones_own_says_its_direction(tmp_path: Path) -> None:
     assert values == sorted(values)
     assert "lowest validation error_rate" in one.verdict.sentence or "validation error_rate" in one.verdict.sentence
     for wrong, words in {
-        "error_rate": "leaves open which values are better; give 'error_rate:max'",
+        "error_rate": r"leaves open which values are better, .* of loss, accuracy, .*; give 'error_rate:max'",
         "error_rate:up": "ends in 'up'; give 'error_rate:max' or 'error_rate:min'",
         "f1:max": "metric of problem",
         "erorr_rate": "'erorr_rate' is not a metric of problem: did you mean error_rate. Known: loss, error_rate",

@@ -488,10 +488,10 @@ def test_a_run_of_ones_own() -> None:
 
 def test_a_hyperparameter_that_is_not_declared_is_refused_with_how_to_declare_it() -> None:
     run = tw.Run(hyperparameters={"depth": 2})
-    words = r"run\.hyperparameters has no 'width', only depth; .* hyperparameters=\{'width': \[…, …\]\}"
+    words = r"run\.hyperparameters has no 'width' \(declared: depth\); .* hyperparameters=\{'width': \[…, …\]\}"
     with pytest.raises(TrainingError, match=words):
         run.hyperparameters["width"]
-    with pytest.raises(TrainingError, match=r"has no 'width', only nothing"):
+    with pytest.raises(TrainingError, match=r"has no 'width' \(declared: none\)"):
         tw.Run().hyperparameters["width"]
     assert run.hyperparameters == {"depth": 2}
     assert (run.hyperparameters.get("width", 16), "width" in run.hyperparameters) == (16, False)

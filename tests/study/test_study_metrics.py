@@ -147,7 +147,7 @@ def test_the_ranking_knows_which_end_of_a_metric_is_better(study_of: StudyOf) ->
         verdict = study.verdict_by("optimizer", by_metric=name)
         means = [entry.value.mean for entry in verdict.entries]
         assert means == sorted(means, reverse=True)
-    with pytest.raises(PlanError, match=r"by_metric='picky' leaves open which values are better"):
+    with pytest.raises(PlanError, match=r"the metric 'picky' leaves open which values are better"):
         study.verdict_by("optimizer", by_metric="picky")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import PlanError
 from ..language import Word, mark, say
 from ..losses.base import ANY, Scale
-from ..losses.registry import direction_of, scale_of
+from ..losses.registry import METRICS, direction_of, scale_of
 from ..unknown import unknown
 
 LAST, BEST = "last", "best"
@@ -74,9 +74,10 @@ class Criterion:
         if not colon and known is None:
             raise PlanError(
                 say(
-                    "by_metric={by_metric} leaves open which values are better; give '{metric}:max' if the "
-                    "higher, '{metric}:min' if the lower.",
-                    by_metric=repr(by_metric),
+                    "the metric {shown} leaves open which values are better, since it is not one of {known}; give "
+                    "'{metric}:max' if the higher, '{metric}:min' if the lower.",
+                    shown=repr(metric),
+                    known=", ".join(["loss", *METRICS]),
                     metric=metric,
                 )
             )

@@ -288,10 +288,10 @@ class _Told(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         raise TrainingError(
             say(
-                "run.hyperparameters has no {name}, only {names}; declare it in compare, "
+                "run.hyperparameters has no {name} (declared: {names}); declare it in compare, "
                 "hyperparameters={{{name}: […, …]}}, or in tw.Run, hyperparameters={{{name}: …}}.",
                 name=repr(name),
-                names=", ".join(self) or say("nothing"),
+                names=", ".join(self) or say("none"),
             )
         )
 

@@ -565,7 +565,7 @@ def resume(
     study.declared = problem
     if study.finished:
         return study
-    planned, ready = study.to_go_on(otherwise=f"resume it from Python: tw.resume({str(study.path)!r}, problem=…).")
+    planned, ready = study.to_go_on(otherwise=f"resume it from Python: {study.onward}.")
     planned = planned if device is None else replace(planned, device=check_device(device))
     with joined(cluster) as workers:
         return _carry_on(study, planned, ready, progress_for(progress), callbacks=followers, cluster=workers)
