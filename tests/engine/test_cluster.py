@@ -300,7 +300,7 @@ class Settled(After):
 def test_ctrl_c_saves_what_each_worker_has_done(workers: Cluster, alone: tw.Study, tmp_path: Path) -> None:
     path, file = tmp_path / "a.db", tmp_path / "log"
     stops = After(_5=lambda: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt, match=r"what is done is safe: carry on with `thalweg resume .*a\.db`"):
+    with pytest.raises(KeyboardInterrupt, match=r"is safe: carry on with `tw\.resume\(.*a\.db.*problem=…\)`"):
         tw.compare(logged(file), store=path, cluster=workers, callbacks=[stops], **FEW)
     assert 5 <= sum(epochs_trained(file).values()) == stops.passes < 20  # of 64: each comes to the end of its epoch
     assert len(tw.Study.open(path).curves()) >= stops.passes

@@ -30,7 +30,8 @@ def test_an_optimizer_that_no_command_can_name_is_python_too(tmp_path: Path) -> 
     class Own(torch.optim.SGD):
         pass
 
-    study = tw.compare("wave", ["sgd", Own], store=tmp_path / "a.db", **FEW)
+    given: dict[str, Any] = {"optimizers": ["sgd", Own], **FEW}
+    study = tw.compare("wave", store=tmp_path / "a.db", **given)
     assert study.onward == f"tw.resume('{tmp_path / 'a.db'}', optimizers=…)"
     assert study.verdict.extend("seeds", 20) == "study.extend(seeds=20)"
 

@@ -143,7 +143,8 @@ def test_a_loop_that_fails_is_repaired_and_goes_on_from_its_checkpoint(study: tw
             TrainingError, match=r"flaky fails with ValueError \(broken pipe.*test_own_loop.py, line"
         ) as e:
             compare(flaky, tmp_path / "a.db")
-        assert "what is done is safe: repair it, then `thalweg resume" in str(e.value)
+        advised = f"`tw.resume({str(tmp_path / 'a.db')!r}, problem=…)`"  # a shell cannot name the function
+        assert f"what is done is safe: repair it, then {advised}" in str(e.value)
         done = steps_recorded(tmp_path / "a.db")
         assert done > 4
         repaired.append(True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import shutil
 import signal
 import time
@@ -298,8 +299,12 @@ def test_objects_are_needed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     asked = {**SMALL, "optimizers": [halved, "sgd"], "seeds": 2}
     with monkeypatch.context() as patch:
         stop_at(patch, 3)
-        with pytest.raises(KeyboardInterrupt, match=f"carry on with `thalweg resume {path}`"):
+        with pytest.raises(KeyboardInterrupt) as stopped:
             compare(problem(), **asked, store=path)
+    advised = f"tw.resume({str(path)!r}, problem=…, optimizers=…)"
+    assert f"carry on with `{advised}`" in str(stopped.value)
+    with pytest.raises(PlanError, match=re.escape(f"is unfinished; `{advised}` first, then extend it")):
+        Study.open(path).extend(2)
     with pytest.raises(PlanError, match=r"halved, an optimizer of your own: pass it again from Python"):
         resume(path, problem())
     with pytest.raises(PlanError, match=r"begun with a tw.Problem object; resume it from Python"):
@@ -520,6 +525,6 @@ def test_stopped_store_says_how_to_carry_on(tmp_path: Path, monkeypatch: pytest.
     stop_at(monkeypatch, 1)
     with pytest.raises(KeyboardInterrupt):
         compare(problem(), **SMALL, store=path)
-    with pytest.raises(StoreError, match=f"no complete seed yet, so nothing is chosen; `thalweg resume {path}`"):
+    with pytest.raises(StoreError, match=re.escape(f"so nothing is chosen; `tw.resume({str(path)!r}, problem=…)`")):
         Study.open(path).recipe()
     assert Store.open(path).meta("costs") is None
