@@ -259,7 +259,7 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
     "two lengths": (((X, X[:50]), Y), r"60 inputs\[0\] and 50 inputs\[1\]; give one row for each sample"),
     "no targets": ({"a": X, "b": X}, r"are a dict of 'a', 'b'; call the targets one of labels"),
     "two kinds of targets": ({"a": X, "y": Y, "labels": Y}, r"call the targets one of labels"),
-    "an object inside": (({"a": X, "b": object()}, Y), r"train inputs\['b'\] are a object; give a tensor"),
+    "an object inside": (({"a": X, "b": object()}, Y), r"train inputs\['b'\] are of type object; give a tensor"),
     "nan inside": (({"a": X * torch.nan}, Y), r"train inputs\['a'\] hold 240 values of 240"),
     "no tensor": (((), Y), r"train data hold no tensor"),
     "trees that differ": (Trees(), r"train samples differ in what they hold \(a tree of 2 .* and a tree of 3"),
@@ -345,7 +345,7 @@ BAD_MODELS: dict[str, tuple[Any, str]] = {
     "complex": (lambda: network().to(torch.complex64), r"parameters are complex64; make them real"),
     "lazy": (lambda: nn.LazyLinear(3), r"parameters without values"),
     "meta": (lambda: nn.Linear(4, 3, device="meta"), r"parameters without values"),
-    "tuple": (lambda: nn.LSTM(4, 3), r"model returns a tuple; let it return a single tensor"),
+    "tuple": (lambda: nn.LSTM(4, 3), r"model returns something of type tuple; let it return a single tensor"),
     "no rows": (lambda: nn.Sequential(network(), nn.Flatten(0)), r"shape \(24,\) .*from 8 samples; .*row"),
 }
 
