@@ -306,7 +306,7 @@ def test_a_spec_names_a_module_or_a_function_that_works(tmp_path: Path) -> None:
         tw.size(f"{path}:number")
     with pytest.raises(UsageError, match=r"function broken fails with ZeroDivisionError \(division by zero\)"):
         tw.size(f"{path}:broken")
-    with pytest.raises(UsageError, match="the train inputs are a object; give a tensor or an array"):
+    with pytest.raises(UsageError, match="the train inputs are of type object; give a tensor or an array"):
         tw.size(tw.Problem(lambda: nn.Linear(2, 1), (object(), [[1.0]])))
 
 
