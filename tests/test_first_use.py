@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import thalweg as tw
 from thalweg.errors import PlanError, ProblemError, ThalwegError
-from thalweg.verdict import sanity
 
 from .cli.asked import refused, run
 
@@ -342,7 +341,7 @@ def test_random_numbers_in_evaluation_are_named() -> None:
 
 def test_targets_that_are_no_shares_are_named() -> None:
     study = trained(tw.Problem(lambda: nn.Linear(8, 5), (A, LABELS), name="forgotten"))
-    assert any("did you mean loss='bce'" in note for note in sanity.notes(study.problem, study.plan, study.verdict))
+    assert any("did you mean loss='bce'" in note for note in study.verdict.signs)
 
 
 def test_a_metric_of_torchmetrics_changes_nothing_of_the_training() -> None:
@@ -428,7 +427,7 @@ def test_a_lightning_module_and_its_training_step() -> None:
             return F.cross_entropy(self(batch[0]), batch[1])
 
     study = trained(tw.Problem(Lit, TensorDataset(A, C), name="lit"))
-    assert any("training_step" in note for note in sanity.notes(study.problem, study.plan, study.verdict))
+    assert any("training_step" in note for note in study.verdict.signs)
 
 
 SCRIPT = "import sys; lr = float(sys.argv[1]); print('epoch 1: val loss', 1 + (lr - 0.1) ** 2)"

@@ -207,7 +207,7 @@ MISTAKES: dict[str, tuple[Callable[[tw.Run], Any], str]] = {
     "none": (lambda run: run.report(), "was given no values"),
     "other": (lambda run: run.report(accuracy=1.0), "not validation_loss.*by_metric='accuracy'"),
     "fixed": (lambda run: run.report(loss=1.0, step="x"), "step='x' was reported"),
-    "state": (lambda run: run.checkpoint(3), "given a int; give what has a state_dict"),
+    "state": (lambda run: run.checkpoint(3), "given something of type int; give what has a state_dict"),
     "exit": (lambda run: sys.exit("no data"), "fails with SystemExit"),
 }
 
