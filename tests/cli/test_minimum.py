@@ -39,7 +39,7 @@ def test_json_and_latex() -> None:
         (["__import__('os')"], "'_' has no meaning here"),
         (["7"], "is constant"),
         (["x", "--bounds", "5"], "give low:high"),
-        (["x", "--bounds", "2:1"], "low < high"),
+        (["x", "--bounds", "2:1"], "the lower end comes first"),
         (["x", "--grid", "--start", "1"], "exclude each other"),
         (["x", "--resolution", "9"], "give --grid too"),
         (["x", "--json", "--latex"], "exclude each other"),
