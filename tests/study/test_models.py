@@ -167,7 +167,7 @@ def of_another_shape() -> nn.Module:
         ({}, "several models are a mapping of labels to functions"),
         ([plain, plain], "two models are called 'plain'"),
         ({"": plain}, "a model is called ''"),
-        ({"a": plain, "b": plain()}, "of the models, b: the model is a Sequential module"),
+        ({"a": plain, "b": plain()}, "of the models, b: the model is a module of type Sequential"),
         ({"a": plain, "b": of_another_shape}, "of the models, b: the model cannot take the train inputs"),
         ({"a": plain, "b": lambda: plain().double()}, "of different types"),
     ],
