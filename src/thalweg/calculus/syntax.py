@@ -353,11 +353,10 @@ class _Parser:
     def _call(self, word: str, token: _Token) -> Node:
         if not self.takes("("):
             raised = self.text[token.at + len(token.text) :].lstrip().startswith(_TO_MINUS_1)
-            inverse = f"a{word}" if raised and f"a{word}" in FUNCTIONS else ""
-            words = say("{word} is a function: write {word}(x), and its square {word}(x)^2", word=token.text)
-            words = (
-                say("the inverse of {word} is written {inverse}(x)", word=word, inverse=inverse) if inverse else words
-            )
+            if raised and (inverse := f"a{word}") in FUNCTIONS:
+                words = say("the inverse of {word} is written {inverse}(x)", word=word, inverse=inverse)
+            else:
+                words = say("{word} is a function: write {word}(x), and its square {word}(x)^2", word=token.text)
             raise self.refuse(words, token.at)
         self.deeper()
         outside, self.bars = self.bars, 0

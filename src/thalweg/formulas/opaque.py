@@ -132,8 +132,7 @@ def opaque(maker: Any) -> Opaque:
         raise FormulaError(f"{function.__name__} has no argument lr, so there is no rate to compare; give it one.")
     defaults = {name: fixed.get(name, p.default) for name, p in parameters.items() if "lr" in parameters}
     numbers = {"lr": RATE} | {n: float(v) for n, v in defaults.items() if type(v) in (int, float)}
-    kinds = {n: float if n == "lr" else type(parameters[n].default) for n in numbers if n in parameters}
-    kinds = {n: kind if kind in (int, float) else float for n, kind in kinds.items()}
+    kinds = {n: int if n != "lr" and type(parameters[n].default) is int else float for n in numbers if n in parameters}
     name, lr, g = function.__name__.strip("<>").lower(), symbol("lr"), symbol("g")
     equations = Equations(f"opaque {name} of {function.__module__}", tuple(numbers), -lr * g, (), ())
     source = f"{function.__module__}.{function.__qualname__}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +78,24 @@ def word(name: str) -> Opaque:
     return Opaque(name, equations, {"lr": 0.0}, {}, source="")
 
 
+def forms_of(name: str) -> list[tuple[Formula, DropIn]]:
+    """The formulas that the class of `tw.optim` with that name can mean, the usual one first."""
+    return [(rule, drop_in) for rule in FORMULAS.values() for drop_in in rule.drop_ins if drop_in.name == name]
+
+
+def chosen_form(forms: Sequence[tuple[Formula, DropIn]], given: Mapping[str, Any]) -> tuple[Formula, DropIn]:
+    """The one of a class's forms that these arguments choose."""
+    fitting = [form for form in forms if all(map(given.get, form[1].chosen_by))]
+    return max(fitting, key=lambda form: len(form[1].chosen_by))
+
+
 def _catalogued(maker: Any, fixed: Mapping[str, Any]) -> Formula | None:
     """The formula that agrees with a class of torch.optim with these arguments."""
     if not str(maker.__module__).startswith("torch.optim"):
         return None
-    forms = [(rule, d) for rule in FORMULAS.values() for d in rule.drop_ins if d.name == maker.__name__]
-    fitting = [(rule, d) for rule, d in forms if all(map(fixed.get, d.chosen_by))]
-    if not fitting:
+    if not (forms := forms_of(maker.__name__)):
         return None
-    rule, _ = max(fitting, key=lambda form: len(form[1].chosen_by))
+    rule, _ = chosen_form(forms, fixed)
     done = {"foreach", "fused"} | {name for _, d in forms for name in d.chosen_by} - {*rule.hyperparameters}
     given = {part: v for name, whole in fixed.items() if name not in done for part, v in parts(name, whole)}
     try:

@@ -11,10 +11,10 @@ from typing import Any
 
 from ..errors import FormulaError, UsageError
 from ..formulas import Formula, known
-from ..formulas.registry import catalogued
+from ..formulas.registry import catalogued, forms_of
 from ..language import say
 from .optimizer import WHOLE_STEP, FormulaOptimizer
-from .rules import RULES, Rule, forms_of, rule_of_formula
+from .rules import RULES, Rule, rule_of_formula
 
 
 def from_formula(formula: Formula | str) -> type[FormulaOptimizer]:

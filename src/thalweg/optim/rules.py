@@ -17,8 +17,9 @@ import torch
 
 from ..errors import UsageError, short
 from ..formulas import FORMULAS, Formula, get
-from ..formulas.drop_in import TUPLES, DropIn
+from ..formulas.drop_in import TUPLES
 from ..formulas.equations import number
+from ..formulas.registry import chosen_form, forms_of
 from ..language import say
 
 # A hyperparameter → the tuple it is part of, and its place there.
@@ -151,8 +152,7 @@ def rule_of_class(name: str) -> Rule:
     _self, _params, *arguments = inspect.signature(getattr(torch.optim, name).__init__).parameters.values()
 
     def choose(group: Group) -> Formula:
-        fitting = [(f, d) for f, d in forms if all(map(group.get, d.chosen_by))]
-        formula, drop_in = max(fitting, key=lambda form: len(form[1].chosen_by))
+        formula, drop_in = chosen_form(forms, group)
         changes = {n: value for n in drop_in.options if (value := _chosen(formula, n, group)) != formula.options[n]}
         return _form(formula.name, tuple({**drop_in.fixed, **changes}.items()))
 
@@ -168,11 +168,6 @@ def _chosen(formula: Formula, name: str, group: Group) -> Any:
     if usual is None:
         return 0.5 if value else None
     return bool(value) if isinstance(usual, bool) else usual if value is None else value
-
-
-def forms_of(name: str) -> list[tuple[Formula, DropIn]]:
-    """The formulas that the class can mean, the usual one first."""
-    return [(f, drop_in) for f in FORMULAS.values() for drop_in in f.drop_ins if drop_in.name == name]
 
 
 def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *, grouped: bool = False) -> Rule:
@@ -214,4 +209,4 @@ def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *
 
 RULES = {name: rule_of_class(name) for name in dict.fromkeys(d.name for f in FORMULAS.values() for d in f.drop_ins)}
 
-__all__ = ["RULES", "Group", "Rule", "forms_of", "rule_of_formula"]
+__all__ = ["RULES", "Group", "Rule", "rule_of_formula"]

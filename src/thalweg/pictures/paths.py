@@ -48,7 +48,8 @@ def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: s
         UsageError: an unknown kind, or one that does not fit the number of variables.
     """
     dimensions = len(path.surface.variables)
-    kind = kind or {1: "curve", 2: "levels"}.get(dimensions, "losses")
+    usual = {1: "curve", 2: "levels"}.get(dimensions, "losses")
+    kind = kind or usual
     if kind not in KINDS:
         raise UsageError(unknown("kind of picture", kind, KINDS))
     needed = {"curve": 1, "losses": dimensions}.get(kind, 2)
@@ -62,7 +63,7 @@ def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: s
                 s="s" * (needed > 1),
                 surface=path.surface.name,
                 count=dimensions,
-                other={1: "curve", 2: "levels"}.get(dimensions, "losses"),
+                other=usual,
             )
         )
     figure = KINDS[kind](path, **more)
@@ -234,10 +235,8 @@ def _loss_axis(figure: go.Figure, path: Any, **where: int) -> None:
         ground = heights(path.surface, 41)[2]
         losses = losses[losses >= float(np.nanmin(ground)) - 0.1 * float(np.ptp(ground[np.isfinite(ground)]))]
     positive = losses[losses > 0] if losses.min() == 0 else losses  # where a descent has come to 0 exactly
-    low, high = (
-        float(positive.min(initial=np.inf)),
-        min(float(losses.max()), 1e3 * float(np.nanmax(path.all_losses[..., 0]))),
-    )
+    low = float(positive.min(initial=np.inf))
+    high = min(float(losses.max()), 1e3 * float(np.nanmax(path.all_losses[..., 0])))
     if low > 0:
         low = max(low, 1e-8 * high)
         figure.update_yaxes(**log_axis(low, high, most=6), **where)

@@ -35,8 +35,7 @@ def packed(trees: Sequence[Any]) -> dict[str, Tensor]:
             kind = type(others[0]).__name__ if others else "mapping of another kind"
             raise TrainingError(
                 f"a checkpoint holds tensors, numbers, words, lists and dicts, and this has something of type {kind}; "
-                f"leave it out, "
-                "or make it one of these."
+                "leave it out, or make it one of these."
             ) from error
     return {"about": torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8), **tensors}
 

@@ -154,8 +154,7 @@ def check_outputs(outputs: Any, inputs: torch.Tensor) -> torch.Tensor:
         raise ProblemError(
             say(
                 "the model returns something of type {kind}; let it return a single tensor or an object with "
-                "`logits`, or "
-                "give a loss and metrics of your own that take what it returns.",
+                "`logits`, or give a loss and metrics of your own that take what it returns.",
                 kind=type(outputs).__name__,
             )
         )

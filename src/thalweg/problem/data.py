@@ -111,8 +111,7 @@ def sample_of(loader: DataLoader[Any], count: int, layout: Layout = USUAL) -> Sa
             raise ProblemError(
                 say(
                     "a batch of the train DataLoader holds something of type {kind} as {what}{path}; let it give "
-                    "tensors, or "
-                    "trees of tensors.",
+                    "tensors, or trees of tensors.",
                     kind=type(tensor).__name__,
                     what=what,
                     path=pytree.keystr(path),

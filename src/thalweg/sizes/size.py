@@ -151,8 +151,7 @@ def _returned(name: str, function: Any, spec: str = "") -> Resolved:
         raise UsageError(
             say(
                 "{given} returned something of type {kind}; it must return a torch.nn.Module, a pair (module, example "
-                "input) "
-                "or a tw.Problem.",
+                "input) or a tw.Problem.",
                 given=spec or name,
                 kind=type(model).__name__,
             )

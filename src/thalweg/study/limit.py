@@ -143,7 +143,7 @@ def fitted(programs: Members, would: Forecast, limit: Limit) -> tuple[Members, F
     raise PlanError(
         f"{limit} {'is' if limit.until or limit.minutes == 1 else 'are'} too short: even the least that says something "
         f"({words}) takes about {duration(would.seconds)}; give {enough}, fewer optimizers or schedules, or fewer "
-        f"epochs."
+        "epochs."
     )
 
 
