@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -12,11 +11,11 @@ from thalweg.calculus.extent import degree, multiplies_out
 from thalweg.errors import ThalwegError
 
 from ..cases import share, times
+from ..hangs import no_hang
 from .corpus import anything, attacks, families
 from .test_derivative import STEPPED
 from .test_function import EVERYTHING
 
-SECONDS = 4  # of the processor, on one that others use too; a quiet one takes about 2 for the slowest
 HERE = 0.7
 
 
@@ -47,17 +46,17 @@ USES: dict[str, Callable[[tw.Function], object]] = {
 
 
 def asked(text: str, use: Callable[[tw.Function], object]) -> None:
-    """Answered, or refused in a sentence, in time."""
-    start, words = time.process_time(), "."
+    """Answered, or refused in a sentence."""
+    words = "."
     try:
-        f = tw.function(text)
-        if f.variables:
-            use(f)
+        with no_hang():
+            f = tw.function(text)
+            if f.variables:
+                use(f)
     except ThalwegError as refusal:
         words = str(refusal)
     assert words.endswith("."), text
     assert "\n" not in words, text
-    assert time.process_time() - start < SECONDS, text
 
 
 @pytest.mark.parametrize("use", USES)

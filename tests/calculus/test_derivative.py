@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +18,7 @@ from thalweg.calculus.rules import RULES
 from thalweg.calculus.symbolic import symbol
 from thalweg.errors import ExpressionError
 
+from ..hangs import no_hang
 from .expressions import DIFFERENTIABLE, Meaning
 from .test_function import EVERYTHING
 
@@ -240,17 +240,15 @@ def test_wrong_use() -> None:
 
 
 def test_no_derivative_grows_without_bound() -> None:
-    """Products of many factors and nested powers: a sentence or a result, in a few seconds."""
-    start = time.perf_counter()
+    """Products of many factors and nested powers: a sentence or a result."""
     for formula, order in (
         ("·".join(f"sin({n}x+1)" for n in range(2, 60)), 3),
         ("x^x^x^x^x^x^x^x", 6),
         ("sin(" * 30 + "x" + ")" * 30, 4),
         ("max(" + "max(x,1)·" * 40 + "x,2)", 3),
     ):
-        with contextlib.suppress(ExpressionError):
+        with contextlib.suppress(ExpressionError), no_hang():
             str(tw.derivative(formula, order=order))
-    assert time.perf_counter() - start < 60
 
 
 @pytest.mark.parametrize(

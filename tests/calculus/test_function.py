@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-
 import numpy as np
 import pytest
 import sympy as sp
@@ -16,6 +13,7 @@ import thalweg as tw
 from thalweg.calculus.symbolic import symbol
 from thalweg.errors import ExpressionError
 
+from ..hangs import no_hang
 from .expressions import ANY, Meaning, steady
 from .hostile import texts
 
@@ -101,32 +99,15 @@ def test_there_are_enough_of_them() -> None:
     assert len(TEXTS) >= 200
 
 
-@pytest.fixture(scope="module")
-def refusals() -> dict[str, tuple[str, float]]:
-    tw.function("x")  # SymPy is imported by the first
-    found = {}
+def test_hostile_texts_are_refused_in_a_sentence() -> None:
     for text in TEXTS:
-        start = time.perf_counter()
-        with pytest.raises(ExpressionError) as refusal:
+        with pytest.raises(ExpressionError) as refusal, no_hang():
             tw.function(text)
-        found[text] = (str(refusal.value), time.perf_counter() - start)
-    return found
-
-
-def test_hostile_texts_are_refused_in_a_sentence(refusals: dict[str, tuple[str, float]]) -> None:
-    for text, (words, _) in refusals.items():
+        words = str(refusal.value)
         assert words.endswith("."), text
         assert "\n" not in words, text
         assert len(words) < 500, text
         assert words.isprintable(), text
-
-
-def test_hostile_texts_are_refused_at_once(refusals: dict[str, tuple[str, float]]) -> None:
-    """Under 100 ms each on a quiet machine; a crowded one may stretch a few."""
-    times = {text: seconds for text, (_, seconds) in refusals.items()}
-    assert statistics.median(times.values()) < 0.02
-    assert max(times.values()) < 1.0, max(times, key=lambda text: times[text])[:80]
-    assert sum(seconds > 0.1 for seconds in times.values()) < 5
 
 
 @pytest.mark.parametrize(
@@ -242,11 +223,10 @@ def test_shapes_and_types() -> None:
 
 def test_nothing_is_simplified_again_when_it_is_evaluated() -> None:
     """SymPy given this with symbols that are not real works on the sign of an exponent for minutes."""
-    start = time.perf_counter()
-    f = tw.function("min(asin(acos(x)), x/2 − 1/5, sigmoid(cos(3))) + tanh((y^999)^sqrt(x))")
-    assert f(0.7, 0.3) == pytest.approx(0.35 - 0.2)
-    assert tw.function("x0*sin(x0) + sin(x0)")(2) == pytest.approx(3 * np.sin(2))
-    assert time.perf_counter() - start < 10
+    with no_hang():
+        f = tw.function("min(asin(acos(x)), x/2 − 1/5, sigmoid(cos(3))) + tanh((y^999)^sqrt(x))")
+        assert f(0.7, 0.3) == pytest.approx(0.35 - 0.2)
+        assert tw.function("x0*sin(x0) + sin(x0)")(2) == pytest.approx(3 * np.sin(2))
 
 
 def test_torch_differentiates_through() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -10,6 +9,8 @@ import pytest
 import thalweg as tw
 from thalweg.errors import FormulaError
 from thalweg.formulas import FORMULAS, Meaning, get, names
+
+from ..hangs import no_hang
 
 
 def test_a_name_gives_the_formula() -> None:
@@ -213,12 +214,10 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:30]))
-def test_a_hostile_text_is_refused_at_once(text: str) -> None:
+def test_a_hostile_text_is_refused(text: str) -> None:
     if text == "adam\n":
         assert get(text) is get("adam")
         return
-    start = time.perf_counter()
-    with pytest.raises(FormulaError) as caught:
+    with pytest.raises(FormulaError) as caught, no_hang():
         get(text)
-    assert time.perf_counter() - start < 0.5
     assert len(str(caught.value)) < 1500

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from thalweg.errors import FormulaError
 from thalweg.formulas import FORMULAS
 from thalweg.formulas.typed import typed
 from thalweg.kernels import javascript
+
+from ..hangs import no_hang
 
 ADAM = '''@tw.formula
 def mine(g, t, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
@@ -98,7 +98,5 @@ def test_anything_else_is_refused_in_a_sentence(text: str) -> None:
     ids=range(9),
 )
 def test_what_it_may_grow_to_is_bounded(text: str) -> None:
-    begun = time.monotonic()
-    with pytest.raises(FormulaError):
+    with pytest.raises(FormulaError), no_hang():
         typed(text)
-    assert time.monotonic() - begun < 5

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -168,7 +167,6 @@ def test_everything_has_a_limit(client: TestClient) -> None:
 
 @pytest.mark.slow
 def test_the_command_prints_its_address_first_and_ends_at_once(tmp_path: Path) -> None:
-    begun = time.monotonic()
     code = [sys.executable, "-c", "from thalweg.cli.main import main; main()", "studio", "--no-browser", "--port", "0"]
     out = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     running = subprocess.Popen(code, cwd=tmp_path, text=True, env={**os.environ, "THALWEG_LANGUAGE": "en"}, **out)
@@ -178,7 +176,6 @@ def test_the_command_prints_its_address_first_and_ends_at_once(tmp_path: Path) -
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", address)
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
         assert b"/page/studio.js" in opener.open(address, timeout=30).read()
-        assert time.monotonic() - begun < 20  # 2.2 seconds when nobody else works on this machine
         port = int(address.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port)):  # a client that stays
             running.send_signal(signal.SIGINT)
