@@ -15,7 +15,7 @@ from thalweg.landscapes import surfaces
 from thalweg.losses.registry import LOSSES, METRICS, get_metric
 from thalweg.optim.rules import RULES
 from thalweg.plan.plan import plan
-from thalweg.unknown import plain
+from thalweg.unknown import GIVEN_BY, plain, unknown
 
 NAMES: dict[str, Collection[str]] = {
     "optimizer": formulas.FORMULAS,
@@ -36,6 +36,27 @@ def test_each_means_something_there_is_and_hides_nothing(kind: str) -> None:
         assert alias == plain(alias)
         assert called(kind, alias, names) == called(kind, alias.upper(), names) == name
         assert alias not in {plain(other) for other in names}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "hint"),
+    [
+        ("optimizer", "AMSGrad", "adam(amsgrad=True)"),
+        ("schedule", "noam", "inverse_sqrt"),
+        ("regularizer", "ElasticNet", "l1 and l2 together"),
+        ("regularizer", "BatchNorm", "a layer of the model"),
+    ],
+)
+def test_what_is_no_name_is_told_what_gives_it(kind: str, given: str, hint: str) -> None:
+    assert f"'{given}' is not" in (words := unknown(kind, given, NAMES[kind]))
+    assert f": did you mean {hint}" in words
+
+
+@pytest.mark.parametrize("kind", GIVEN_BY)
+def test_what_gives_it_is_of_no_name(kind: str) -> None:
+    for alias in GIVEN_BY[kind]:
+        assert alias == plain(alias)
+        assert called(kind, alias, NAMES[kind]) is None
 
 
 @pytest.mark.parametrize(

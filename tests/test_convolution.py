@@ -140,7 +140,7 @@ def test_functions_have_the_limit_of_their_samples() -> None:
     ("given", "sentence"),
     [
         ({"mode": "corr"}, "the mode is 'corr'"),
-        ({"stride": 0}, "the stride is 0; give a whole number, 1 or more"),
+        ({"stride": 0}, "the stride is 0; give a whole number from 1 to 100,000,000"),
         ({"stride": (1, 2)}, r"the stride is \(1, 2\)"),
         ({"padding": -1}, "the padding is -1"),
         ({"padding": "sane"}, "the padding is 'sane'; give a number of zeros, or valid, same, full"),

@@ -6,41 +6,41 @@ import re
 from collections.abc import Collection, Mapping
 
 _LOSSES = {
-    "crossentropyloss": "cross_entropy",
-    "ce": "cross_entropy",
-    "logloss": "cross_entropy",
-    "softmaxcrossentropy": "cross_entropy",
-    "nllloss": "nll",
-    "bcewithlogits": "bce",
-    "bcewithlogitsloss": "bce",
-    "binarycrossentropywithlogits": "bce",
-    "mseloss": "mse",
-    "meansquarederror": "mse",
-    "l2": "mse",
-    "l1loss": "l1",
-    "mae": "l1",
-    "meanabsoluteerror": "l1",
-    "huberloss": "huber",
-    "smoothl1": "huber",
-    "smoothl1loss": "huber",
-    "kldivloss": "kl_div",
-    "kl": "kl_div",
-    "kldivergence": "kl_div",
-    "kullbackleibler": "kl_div",
-    "tripletmarginloss": "triplet_margin",
+    "CrossEntropyLoss": "cross_entropy",
+    "CE": "cross_entropy",
+    "log loss": "cross_entropy",
+    "softmax cross-entropy": "cross_entropy",
+    "NLLLoss": "nll",
+    "BCE with logits": "bce",
+    "BCEWithLogitsLoss": "bce",
+    "binary cross-entropy with logits": "bce",
+    "MSELoss": "mse",
+    "mean squared error": "mse",
+    "L2": "mse",
+    "L1Loss": "l1",
+    "MAE": "l1",
+    "mean absolute error": "l1",
+    "HuberLoss": "huber",
+    "smooth L1": "huber",
+    "SmoothL1Loss": "huber",
+    "KLDivLoss": "kl_div",
+    "KL": "kl_div",
+    "KL divergence": "kl_div",
+    "Kullback–Leibler": "kl_div",
+    "TripletMarginLoss": "triplet_margin",
     "triplet": "triplet_margin",
-    "tripletloss": "triplet_margin",
-    "교차엔트로피": "cross_entropy",
-    "이진교차엔트로피": "bce",
+    "triplet loss": "triplet_margin",
+    "교차 엔트로피": "cross_entropy",
+    "이진 교차 엔트로피": "bce",
     "후버": "huber",
-    "크로스엔트로피": "cross_entropy",
-    "평균제곱오차": "mse",
-    "평균절대오차": "l1",
+    "크로스 엔트로피": "cross_entropy",
+    "평균 제곱 오차": "mse",
+    "평균 절대 오차": "l1",
     "쿨백라이블러": "kl_div",
     "삼중항": "triplet_margin",
 }
-# Of a kind of thing: in lower case without separators → the name in this package.
-ALIASES: Mapping[str, Mapping[str, str]] = {
+# Of a kind of thing: as it is written elsewhere → the name in this package.
+WRITTEN: Mapping[str, Mapping[str, str]] = {
     "optimizer": {
         "gd": "sgd",
         "gradientdescent": "sgd",
@@ -120,30 +120,51 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "순환학습률": "cyclic",
     },
     "regularizer": {
-        "earlystop": "early_stopping",
+        "early stop": "early_stopping",
         "ridge": "l2",
         "lasso": "l1",
-        "gaussiannoise": "input_noise",
-        "gradientclipping": "clip_norm",
-        "clipgradnorm": "clip_norm",
-        "clipgradvalue": "clip_value",
-        "exponentialmovingaverage": "ema",
-        "stochasticweightaveraging": "swa",
-        "horizontalflip": "flip",
-        "randomcrop": "crop",
+        "Gaussian noise": "input_noise",
+        "gradient clipping": "clip_norm",
+        "clip_grad_norm": "clip_norm",
+        "clip_grad_value": "clip_value",
+        "exponential moving average": "ema",
+        "stochastic weight averaging": "swa",
+        "horizontal flip": "flip",
+        "RandomCrop": "crop",
         "rotation": "rotate",
-        "weightdecay": "decoupled_decay",
+        "weight decay": "decoupled_decay",
         "드롭아웃": "dropout",
-        "조기종료": "early_stopping",
+        "조기 종료": "early_stopping",
         "믹스업": "mixup",
         "컷믹스": "cutmix",
-        "레이블평활화": "label_smoothing",
+        "레이블 평활화": "label_smoothing",
+        "라벨 평활화": "label_smoothing",
+        "레이블 스무딩": "label_smoothing",
+        "라벨 스무딩": "label_smoothing",
+        "L2 정규화": "l2",
+        "L2 규제": "l2",
+        "L1 정규화": "l1",
+        "L1 규제": "l1",
+        "가중치 감쇠": "decoupled_decay",
+        "조기 중단": "early_stopping",
+        "얼리 스토핑": "early_stopping",
+        "입력 잡음": "input_noise",
+        "가중치 잡음": "weight_noise",
+        "경사 클리핑": "clip_norm",
+        "그래디언트 클리핑": "clip_norm",
+        "기울기 클리핑": "clip_norm",
+        "지수 이동 평균": "ema",
+        "가중치 평균": "swa",
+        "이동": "shift",
+        "뒤집기": "flip",
+        "자르기": "crop",
+        "회전": "rotate",
         "릿지": "l2",
         "라쏘": "l1",
     },
     "loss": _LOSSES,
     "metric": {
-        **{alias: name for alias, name in _LOSSES.items() if alias != "mae"},  # losses are metrics, too
+        **{alias: name for alias, name in _LOSSES.items() if alias != "MAE"},  # losses are metrics, too
         "acc": "accuracy",
         "정확도": "accuracy",
         "accuracyscore": "accuracy",
@@ -163,12 +184,23 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "banana": "rosenbrock",
         "bowl": "quadratic",
         "valley": "ravine",
+        "saddlepoint": "saddle",
+        "monkeysaddlepoint": "monkey_saddle",
         "이차함수": "quadratic",
         "협곡": "ravine",
         "안장점": "saddle",
         "안장": "saddle",
         "그릇": "quadratic",
         "로젠브록": "rosenbrock",
+        "바나나": "rosenbrock",
+        "골짜기": "ravine",
+        "원숭이안장": "monkey_saddle",
+        "원숭이안장점": "monkey_saddle",
+        "비일": "beale",
+        "힘멜블라우": "himmelblau",
+        "라스트리긴": "rastrigin",
+        "애클리": "ackley",
+        "아클리": "ackley",
     },
     "distribution of torch.distributions": {
         "gaussian": "Normal",
@@ -177,6 +209,17 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "라플라스": "Laplace",
         "t": "StudentT",
     },
+}
+
+
+def _joined(name: str) -> str:
+    """In lower case, without spaces, hyphens and underscores."""
+    return re.sub(r"[\s_–-]", "", name).lower()
+
+
+# The same in lower case without separators.
+ALIASES: Mapping[str, Mapping[str, str]] = {
+    kind: {_joined(alias): name for alias, name in names.items()} for kind, names in WRITTEN.items()
 }
 
 
@@ -194,8 +237,3 @@ def called(kind: str, given: str, names: Collection[str]) -> str | None:
     wanted, aliases = _joined(given), ALIASES.get(kind, {})
     spelled = {_joined(name): name for name in names}
     return spelled.get(wanted) or (aliases[wanted] if aliases.get(wanted) in names else None)
-
-
-def _joined(name: str) -> str:
-    """In lower case, without spaces, hyphens and underscores."""
-    return re.sub(r"[\s_-]", "", name).lower()

@@ -29,12 +29,14 @@ class Declared:
         error: what is raised for a wrong argument.
         registry: name → class; each subclass that has a name enters itself, unless it is defined with ``listed=False``.
         needs: a call, as an example, of a class that cannot do without arguments.
+        elsewhere: what the counterpart in PyTorch calls an argument → the argument.
     """
 
     name: ClassVar[str]
     error: ClassVar[type[UsageError]]
     registry: ClassVar[dict[str, Any]]
     needs: ClassVar[str] = ""
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, listed: bool = True) -> None:
         if listed and "name" in vars(cls):
@@ -47,8 +49,8 @@ class Declared:
                 object.__setattr__(self, f.name, value)
 
 
-def build(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) -> Kind:
-    """The object of that name with these arguments.
+def build(base: type[Kind], word: str, name: str, given: Mapping[str, Any]) -> Kind:
+    """The object of that name with these arguments, each by its name here or in PyTorch.
 
     Args:
         base: of the classes that may be meant.
@@ -59,6 +61,10 @@ def build(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) 
     """
     kind = class_of(base, word, name)
     allowed = {f.name: f for f in fields(kind) if f.init}  # pyright: ignore[reportArgumentType]
+    arguments = {kind.elsewhere.get(argument, argument): value for argument, value in given.items()}
+    if len(arguments) < len(given):
+        twice = " and ".join(n for n in given if n not in arguments or n in kind.elsewhere.values())
+        raise base.error(say("{name}: {arguments} are the same; give one of them.", name=name, arguments=twice))
     for argument in arguments:
         if argument not in allowed:
             raise base.error(unknown("argument", argument, allowed, name))

@@ -81,6 +81,8 @@ def _call(node: ast.expr, depth: int) -> Call:
 
 
 def _value(node: ast.expr, depth: int) -> Any:
+    if isinstance(node, ast.Name) and node.id in ("nan", "inf"):
+        return float(node.id)
     if isinstance(node, ast.Name | ast.Call):
         return _call(node, depth)
     value = ast.literal_eval(node)
@@ -135,8 +137,8 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def split(text: str) -> list[str]:
-    """Names separated by commas, commas inside parentheses left alone.
+def split(text: str, example: str = "sgd,adam") -> list[str]:
+    """What is separated by commas, commas inside parentheses left alone.
 
     >>> split("sgd,adam(beta1=0.8, beta2=0.99)")
     ['sgd', 'adam(beta1=0.8, beta2=0.99)']
@@ -151,6 +153,10 @@ def split(text: str) -> list[str]:
     names = [part.strip() for part in parts]
     if not all(names):
         raise UsageError(
-            say("{text} has an empty name; give names separated by commas, e.g. sgd,adam.", text=repr(text))
+            say(
+                "{text} has an empty part; give some, separated by commas, e.g. {example}.",
+                text=repr(text),
+                example=example,
+            )
         )
     return names

@@ -9,6 +9,7 @@ quadrature; `Convolution.picture` shows the kernel on its way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ MODES = ("convolution", "cross-correlation")
 PerAxis = int | Sequence[int]
 _TOLERANCE = 1e-7
 _EXACT = 2**53  # whole numbers up to here are exact in float64
+_MOST = 10**8  # zeros or strides along an axis, and numbers of the signal with its zeros
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +261,15 @@ def _discrete(
                     room=room,
                 )
             )
+    rooms = [n + before + after for n, (before, after) in zip(lengths, zeros, strict=True)]
+    if (count := len(planes) * math.prod(rooms)) > _MOST:
+        raise UsageError(
+            say(
+                "the signal with its zeros would have {count:,} numbers; at most {most:,} are allowed, give less.",
+                count=count,
+                most=_MOST,
+            )
+        )
     weights = np.array(_flipped(filters, mode, axes), dtype=np.float64, order="C")  # torch lacks negative strides
     padded = np.pad(planes, ((0, 0), *zeros)).astype(np.float64)
     slide = torch.nn.functional.conv1d if axes == 1 else torch.nn.functional.conv2d
@@ -327,14 +338,15 @@ def _zeros(padding: PerAxis | str, sizes: Sequence[int], axes: int) -> tuple[tup
 
 def _per_axis(value: PerAxis, axes: int, what: Word, least: int) -> tuple[int, ...]:
     numbers: Any = tuple(value) if isinstance(value, list | tuple) else (value,) * axes
-    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= least for n in numbers)
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and least <= n <= _MOST for n in numbers)
     if len(numbers) != axes or not whole:
         raise UsageError(
             say(
-                "the {what} is {value}; give a whole number, {least} or more, or one for each of {axes} axes.",
+                "the {what} is {value}; give a whole number from {least} to {most:,}, or one for each of {axes} axes.",
                 what=what,
                 value=repr(value),
                 least=least,
+                most=_MOST,
                 axes=axes,
             )
         )

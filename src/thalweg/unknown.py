@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from .aliases import ALIASES
 from .errors import short
@@ -20,10 +20,24 @@ KINDS += (mark("an argument"), mark("a hyperparameter"), mark("an option"), mark
 KINDS += (mark("a kind of picture"),)
 
 
+# Of what is no name here, in lower case without separators: what gives it.
+_LAYER = mark("a layer of the model (models= compares models with and without it)")
+GIVEN_BY: Mapping[str, Mapping[str, str]] = {
+    "optimizer": {"amsgrad": "adam(amsgrad=True)"},
+    "schedule": {"noam": "inverse_sqrt", "transformer": "inverse_sqrt"},
+    "argument": {"etamin": mark("end (as a share of the rate)")},
+    "regularizer": {
+        "elasticnet": mark("l1 and l2 together"),
+        "엘라스틱넷": mark("l1 and l2 together"),
+        **dict.fromkeys(("batchnorm", "batchnormalization", "bn", "배치정규화", "layernorm", "groupnorm"), _LAYER),
+    },
+}
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str], owner: str = "") -> str:
     """One sentence for an unknown name: what differs only in case or separators, or else the near matches, come first.
 
-    Near is also what another of its names is near to, in any language.
+    Near is also what another of its names is near to, in any language; before all comes what gives the same.
 
     >>> unknown("optimizer", "AdamW", ["sgd", "adam", "adamw"])
     "'AdamW' is not an optimizer: did you mean adamw? Known: sgd, adam, adamw."
@@ -38,6 +52,8 @@ def unknown(kind: str, given: str, allowed: Iterable[str], owner: str = "") -> s
     close = [wanted] if wanted in spelled else difflib.get_close_matches(wanted, spelled, n=3, cutoff=0.5)
     article = "an" if kind[0] in "aeiou" else "a"
     meant = dict.fromkeys(spelled[match] for match in close)
+    if (other := GIVEN_BY.get(kind, {}).get(wanted)) is not None:
+        meant = {say(Word(other)): None}
     more = say(", … ({count} in all)", count=len(names)) if len(names) > LISTED else ""
     shown, named, listed = repr(short(given)), say(Word(f"{article} {kind}")), ", ".join(names[:LISTED]) + more
     named = say("{kind} of {owner}", kind=named, owner=owner) if owner else named

@@ -136,7 +136,7 @@ SHORT = ["--optimizers", "sgd", "--rates", "0.1", "--seeds", 1, "--epochs", 1, "
 MISTAKES: list[tuple[list[object], int, str]] = [
     (["compare", "digit"], 2, "'digit' is not a problem: did you mean digits"),
     (["compare", "digits", "--optimizers", "adm"], 2, "'adm' is not an optimizer: did you mean .*adam"),
-    (["compare", "digits", "--optimizers", "sgd,"], 2, "has an empty name"),
+    (["compare", "digits", "--optimizers", "sgd,"], 2, "has an empty part"),
     (["compare", "digits", "--schedules", "cosin"], 2, "'cosin' is not a schedule: did you mean cosine"),
     (["compare", "digits", "--rates", "0,0.1"], 2, "rate 0.0 is not allowed"),
     (["compare", "digits", "--rates", "-0.1"], 2, "rate -0.1 is not allowed"),

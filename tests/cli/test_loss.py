@@ -36,7 +36,7 @@ def test_what_an_entry_says() -> None:
     mse = run("loss", "l2")
     assert mse.startswith("mse: (x − y)², the squared error")
     assert "−log likelihood of  Normal" in mse
-    assert "also called         mseloss, meansquarederror, l2" in mse
+    assert "also called         MSELoss, mean squared error, L2" in mse
     ridge = run("regularizer", "ridge")
     assert ridge.startswith("l2: (α/2) ‖W‖²")
     assert "acts on      a term added to the loss" in ridge

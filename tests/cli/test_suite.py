@@ -64,7 +64,7 @@ def test_the_verdict_is_words_tables_and_notes(stores: str, tmp_path: Path) -> N
 def test_mistakes_are_one_sentence(stores: str) -> None:
     for words, said in (
         (["suite", "digits"], "a suite has two or more problems"),
-        (["suite", "digits,,wave"], "has an empty name"),
+        (["suite", "digits,,wave"], "has an empty part"),
         (["suite", "digits,digits"], "digits is given twice"),
         (["suite", stores, "--seeds", "3"], "so seeds cannot change; leave it out."),
         (["suite", "digits,no.db"], "no.db does not exist"),

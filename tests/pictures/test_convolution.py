@@ -71,7 +71,17 @@ def test_the_sum_is_written_and_the_padding_is_no_image() -> None:
     for frame, place in zip(figure.frames, np.ndindex(found.values.shape), strict=True):
         *products, value = frame.data[2].text[0].replace("−", "-").split("<br>")
         assert len(products) == 2
-        assert eval("+".join(products).replace("·", "*")) == found.values[place] == float(value.removeprefix("= "))
+        assert eval(" ".join(products).replace("·", "*")) == found.values[place] == float(value.removeprefix("= "))
+
+
+def test_where_nothing_moves_every_value_is_read() -> None:
+    line = tw.convolve([1, 2, 3, 4], [1, 0, -1], padding="same")
+    grey = line.picture().data[0]
+    np.testing.assert_array_equal(grey.y, line.values)
+    image = tw.convolve(np.arange(16).reshape(4, 4), np.eye(2))
+    grey = next(trace for trace in image.picture().data if np.shape(trace.z) == (3, 3))
+    numbers = [[float(text.replace("−", "-")) for text in row] for row in grey.text]
+    np.testing.assert_array_equal(numbers, image.values)
 
 
 def test_frames_of_a_sequence_of_channels() -> None:
@@ -97,11 +107,11 @@ def test_one_output_is_drawn_as_its_only_kernel() -> None:
 
 
 def test_numbers_that_would_not_fit_are_left_out() -> None:
-    plane, _, kernel, values = (
+    plane, _, kernel, to_come, values = (
         map_ for map_ in tw.convolve(np.ones((14, 14)), np.ones((13, 3))).picture().data if map_.type == "heatmap"
     )
-    assert [map_.z.shape for map_ in (plane, kernel, values)] == [(14, 14), (13, 3), (2, 12)]
-    assert [map_.texttemplate is None for map_ in (plane, kernel, values)] == [True, True, False]
+    assert [map_.z.shape for map_ in (plane, kernel, to_come, values)] == [(14, 14), (13, 3), (2, 12), (2, 12)]
+    assert [map_.texttemplate is None for map_ in (plane, kernel, to_come, values)] == [True, True, False, False]
     frame = tw.convolve(np.arange(9.0), np.ones(8)).picture().frames[-1]
     assert frame.data[-1].text[0] == "the sum of 8 products is 36"
 

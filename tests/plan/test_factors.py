@@ -60,7 +60,7 @@ def test_a_text_of_names_is_split_as_the_command_line_splits_it() -> None:
     assert plan("def mine(g, *, lr=0.01): return Update(-lr * g)").optimizers == ("mine",)
     with pytest.raises(UsageError, match=r"line 2: before its return a rule has only lines"):
         plan("def mine(g, *, lr=0.01):\n    a, b = g, g\n    return Update(-lr * a)")
-    with pytest.raises(UsageError, match=r"'sgd,' has an empty name; give names separated by commas, e.g. sgd,adam"):
+    with pytest.raises(UsageError, match=r"'sgd,' has an empty part; give some, separated by commas, e.g. sgd,adam"):
         plan("sgd,")
 
 

@@ -43,6 +43,29 @@ def test_the_label_finds_the_schedule_again(schedule: Schedule) -> None:
     assert again.label == schedule.label == str(schedule)
 
 
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [
+        ("StepLR(step_size=5, gamma=0.5)", "step(size=5, gamma=0.5)"),
+        ("step_decay(step_size=5)", "step_decay(every=5)"),
+        ("ConstantLR(factor=0.5, total_iters=5)", "constant(scale=0.5, steps=5)"),
+        ("LinearLR(start_factor=0.5, end_factor=0.25, total_iters=5)", "linear(start=0.5, end=0.25, steps=5)"),
+        ("PolynomialLR(total_iters=5, power=2)", "polynomial(power=2, steps=5)"),
+        ("ReduceLROnPlateau(factor=0.5)", "plateau(gamma=0.5)"),
+        ("CyclicLR(step_size_up=5, step_size_down=6)", "cyclic(up=5, down=6)"),
+    ],
+)
+def test_arguments_are_also_known_by_torchs_names(written: str, label: str) -> None:
+    assert S.get(written) == S.get(label)
+
+
+def test_an_argument_is_given_once() -> None:
+    with pytest.raises(PlanError, match="step: step_size and size are the same; give one of them"):
+        S.get("step(step_size=5, size=6)")
+    with pytest.raises(PlanError, match="'eta_min' is not an argument of cosine: did you mean end"):
+        S.get("CosineAnnealingLR(eta_min=0.1)")
+
+
 def test_labels_say_what_differs() -> None:
     assert S.Cosine().label == "cosine"
     assert S.Warmup(S.Step(30, 0.1), steps=100).label == "warmup(step(size=30), steps=100)"

@@ -156,6 +156,8 @@ def function(
 
 
 def _names(variables: str | Iterable[str]) -> tuple[str, ...]:
+    if not isinstance(variables, Iterable):
+        raise ExpressionError(say("variables= is {given}; give names, e.g. 'x y'.", given=repr(variables)))
     words = variables.replace(",", " ").split() if isinstance(variables, str) else list(variables)
     order = tuple(str(word) for word in words)
     for word in order:

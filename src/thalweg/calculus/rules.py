@@ -174,7 +174,7 @@ class Rules:
         lead = first - rest if isinstance(expression, sp.Max) else rest - first
         taken = product(sp.Heaviside(lead, sp.S.Half), self.of(first))
         other = product(sp.Heaviside(-lead, sp.S.Half), self.of(rest))
-        return "larger or smaller", taken + other, lead
+        return "larger or smaller", taken + other, -lead if lead.could_extract_minus_sign() else lead
 
     def _function(self, expression: Any) -> tuple[str, Any, Any]:
         if isinstance(expression, sp.Piecewise):

@@ -26,7 +26,7 @@ __all__ = ["EXAMPLE", "SETTINGS", "convolve"]
 EXAMPLE = 'Example: thalweg convolve "1,2,3" "0,1,0.5" --padding full -o convolution.html'
 MOST = 12  # values along an axis of what is printed
 TERMS = 5  # products of a sum that is written out
-_NUMBERS = re.compile(r"[\d\s.,;/eE+-]+")
+_NUMBERS = re.compile(r"([\d\s.,;/eE+-]|nan|inf)+")
 
 
 def convolve(
@@ -81,7 +81,7 @@ def _operand(text: str, what: Word) -> Any:
 def _per_axis(text: str, what: Word) -> Any:
     if text.isalpha():
         return text
-    numbers = array_of(text, what).tolist()
+    numbers = [int(n) if isinstance(n, float) and n.is_integer() else n for n in array_of(text, what).tolist()]
     return numbers[0] if len(numbers) == 1 else numbers
 
 

@@ -56,7 +56,7 @@ def derivative(
             )
         check_picture(output, MOVING)
     f = calculus.function(expression)
-    place = None if at is None else split(at)
+    place = None if at is None else split(at, "1,2")
     result: Derivative | Gradient | Limit
     if limit:
         result = calculus.derivative(f, wrt, order, place, method="limit")

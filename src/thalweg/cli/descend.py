@@ -121,7 +121,7 @@ def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
         return rules, None if rate is None else parse_rates(rate)
     if optimizer != "sgd":
         raise UsageError(say("--rate {rate} names its optimizers; leave --optimizer out.", rate=rate))
-    pairs = [part.rpartition("=") for part in split(rate)]
+    pairs = [part.rpartition("=") for part in split(rate, "0.01,adam=0.1")]
     wrong = next((name + sign + value for name, sign, value in pairs if not (name and value)), None)
     if wrong is not None:
         form, example = "NAME=RATE", "sgd=0.1,adam=0.3"

@@ -195,6 +195,6 @@ def headline(thing: Any) -> str:
 
 def also_called(kind: str, name: str) -> str:
     """Other names of an entry, separated by commas."""
-    from ..aliases import ALIASES
+    from ..aliases import WRITTEN
 
-    return ", ".join(alias for alias, meant in ALIASES.get(kind, {}).items() if meant == name)
+    return ", ".join(alias for alias, meant in WRITTEN.get(kind, {}).items() if meant == name)

@@ -48,7 +48,7 @@ def minimum(
     if resolution is not None and not grid:
         raise UsageError(say("--resolution is of a grid; give --grid too."))
     method = "grid" if grid else "exact" if start is None else "descent"
-    place = None if start is None else split(start)
+    place = None if start is None else split(start, "1,2")
     sides = None if bounds is None else bounds_of(bounds)
     result = calculus.minimum(expression, sides, method=method, start=place, resolution=resolution)
     if json:

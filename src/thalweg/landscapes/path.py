@@ -11,6 +11,7 @@ from markupsafe import escape
 
 from ..errors import SurfaceError
 from ..formulas import Formula
+from ..language import say
 from ..schedules import Schedule
 from .surface import Surface
 
@@ -65,7 +66,16 @@ class Path:
         return f"<Path on {self.surface}: starts {starts} × optimizers {optimizers} × rates {rates}, {steps - 1} steps>"
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self))}</p>{self.table().to_html(index=False, na_rep='')}"
+        starts, optimizers, rates, steps, _ = self.all_points.shape
+        words = say(
+            "Path on {surface}: starts {starts} × optimizers {optimizers} × rates {rates}, {steps} steps",
+            surface=self.surface,
+            starts=starts,
+            optimizers=optimizers,
+            rates=rates,
+            steps=steps - 1,
+        )
+        return f"<p>{escape(words)}</p>{self.table().to_html(index=False, na_rep='')}"
 
     @property
     def optimizers(self) -> tuple[str, ...]:

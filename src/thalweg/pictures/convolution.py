@@ -1,7 +1,7 @@
 """A kernel on its way over a signal, place by place: bars for sequences, cells for images, lines for functions.
 
-What is under the kernel, the kernel (flipped for a convolution), and the values so far; one frame for each place, or
-for every second, third, … where there are more than can be watched.
+What is under the kernel, the kernel (flipped for a convolution), and the values so far, with those to come in grey; one
+frame for each place, or for every second, third, … where there are more than can be watched.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def sliding_line(
         ]
 
     figure = panels(rows=3, vertical_spacing=0.1)
+    figure.add_trace(_bars(at, values, GRID), row=3, col=1)  # those to come
     figure.add_traces(moving(places[_still(places)]), rows=[1, 1, 2, 3, 3, 3], cols=1)
     for row, bars, name in (
         (1, padded, say("signal")),
@@ -79,7 +80,7 @@ def sliding_line(
         b=90,
     )
     figure.update_layout(barmode="overlay", bargap=0.25)
-    frames = [go.Frame(data=moving(place), name=str(place), traces=list(range(6))) for place in places]
+    frames = [go.Frame(data=moving(place), name=str(place), traces=list(range(1, 7))) for place in places]
     return animated(figure, frames, say("value number"), _still(places))
 
 
@@ -111,7 +112,7 @@ def sliding_image(
     for row, (plane, kernel) in enumerate(zip(planes, kernels, strict=True), start=1):
         image = [_cells(plane, planes.min(), planes.max()), _around(plane.shape, padding)]
         figure.add_traces([*image, _kernel(kernel, most)], rows=row, cols=[1, 1, 2])
-    figure.add_trace(_outline(0, 0, values.shape[0], values.shape[1], GRID, 1), row=1, col=3)  # values to come
+    figure.add_trace(_to_come(values), row=1, col=3)
     low, high = float(values.min()), float(values.max())
     written = rows * columns <= WRITTEN and channels == 1
     spots = list(np.ndindex(values.shape))
@@ -248,6 +249,15 @@ def _numbers(z: np.ndarray) -> list[list[str]]:
     return [["" if np.isnan(v) else short(float(f"{v:.2g}")) for v in row] for row in z]
 
 
+def _to_come(values: np.ndarray) -> go.Heatmap:
+    ground = go.Heatmap(
+        z=np.zeros(values.shape), colorscale=[[0, SHADE], [1, SHADE]], showscale=False, hoverinfo="skip"
+    )
+    if not _fits(values):
+        return ground
+    return ground.update(text=_numbers(values), texttemplate="%{text}", textfont={"color": MUTED, "size": 11})
+
+
 def _around(shape: tuple[int, ...], padding: Padding) -> go.Heatmap:
     """The zeros around an image, in the colour of no value: they are not black pixels."""
     (top, bottom), (left, right) = padding[-2:]
@@ -261,7 +271,7 @@ def _products(part: np.ndarray, kernel: np.ndarray, value: float) -> str:
     """Every product under the kernel, a line for each of its rows, and their sum."""
     terms = zip(_bare(part), _bare(kernel), strict=True)
     lines = [" + ".join(f"{a}·{k}" for a, k in zip(*row, strict=True)) for row in terms]
-    return "<br>".join([*lines, f"= {short(float(value))}"])
+    return "<br>+ ".join(lines) + f"<br>= {short(float(value))}"
 
 
 def _bare(z: np.ndarray) -> list[list[str]]:

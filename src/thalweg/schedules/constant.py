@@ -29,6 +29,7 @@ class Constant(Schedule):
     name: ClassVar[str] = "constant"
     counterpart: ClassVar[str] = "ConstantLR"
     multiplies: ClassVar[bool] = True
+    elsewhere: ClassVar[Mapping[str, str]] = {"factor": "scale", "total_iters": "steps"}
     scale: Number = positive(1.0)
     steps: Length | None = optional(length())
 

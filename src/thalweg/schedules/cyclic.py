@@ -140,6 +140,7 @@ class Cyclic(Cycle):
 
     name: ClassVar[str] = "cyclic"
     counterpart: ClassVar[str] = "CyclicLR"
+    elsewhere: ClassVar[Mapping[str, str]] = {"step_size_up": "up", "step_size_down": "down"}
     low: Number = number(0.25, 0.0, 1.0)
     up: Length = length(0.1)
     down: Length | None = optional(length())

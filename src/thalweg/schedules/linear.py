@@ -26,6 +26,7 @@ class Linear(Schedule):
     name: ClassVar[str] = "linear"
     counterpart: ClassVar[str] = "LinearLR"
     multiplies: ClassVar[bool] = True
+    elsewhere: ClassVar[Mapping[str, str]] = {"start_factor": "start", "end_factor": "end", "total_iters": "steps"}
     start: Number = number(1.0, 0.0)
     end: Number = number(0.0, 0.0)
     steps: Length = length(1.0)
@@ -56,6 +57,7 @@ class Polynomial(Schedule):
     name: ClassVar[str] = "polynomial"
     counterpart: ClassVar[str] = "PolynomialLR"
     multiplies: ClassVar[bool] = True
+    elsewhere: ClassVar[Mapping[str, str]] = {"total_iters": "steps"}
     power: Number = positive(1.0)
     steps: Length = length(1.0)
 

@@ -47,6 +47,7 @@ class Plateau(Schedule):
 
     name: ClassVar[str] = "plateau"
     counterpart: ClassVar[str] = "ReduceLROnPlateau"
+    elsewhere: ClassVar[Mapping[str, str]] = {"factor": "gamma"}
     closed: ClassVar[bool] = True
     gamma: float = number(0.1, 0.0, 1.0, above=True)
     patience: int = whole(10, 0, unit="passes")

@@ -52,6 +52,7 @@ class Step(Stairs):
 
     name: ClassVar[str] = "step"
     width: ClassVar[str] = "size"
+    elsewhere: ClassVar[Mapping[str, str]] = {"step_size": "size"}
     size: Length = length(0.3)
     gamma: Number = positive(0.1)
 
@@ -70,6 +71,7 @@ class StepDecay(Stairs):
 
     name: ClassVar[str] = "step_decay"
     width: ClassVar[str] = "every"
+    elsewhere: ClassVar[Mapping[str, str]] = {"step_size": "every"}
     every: Length = length(0.25)
     gamma: Number = positive(0.5)
 
