@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -304,3 +305,13 @@ def test_a_hyperparameter_without_default_value_is_absent_until_given() -> None:
 def test_a_name_in_place_of_a_function_is_told_where_rules_are(given: Any) -> None:
     with pytest.raises(FormulaError, match=r"is not a function that returns an Update; tw\.formulas\.get"):
         tw.formula(given)
+
+
+def test_equations_are_sent_without_their_hash() -> None:
+    """Hashes of text differ from process to process, and equal equations must have equal ones."""
+    equations = tw.formulas.get("adam").equations
+    hash(equations)
+    sent = pickle.loads(pickle.dumps(equations))
+    assert "_hash" not in vars(sent)
+    assert sent == equations
+    assert hash(sent) == hash(equations)

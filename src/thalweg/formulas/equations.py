@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,18 @@ class Equations:
     sampled: tuple[tuple[str, sp.Expr], ...] = ()
     every: int = 1
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Taken once: every step of every tensor looks something up by its equations, and SymPy's hashes are slow."""
+        return hash(tuple(getattr(self, field.name) for field in fields(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the hash, which is another in another process."""
+        return {name: value for name, value in vars(self).items() if name != "_hash"}
+
     @property
     def lookahead(self) -> Equations | None:
         """w ← w + `at` with the states as they are: the way to the point where the gradient is taken."""
@@ -150,7 +162,11 @@ class Equations:
 
     def shape(self, state: str) -> Shape:
         """What a state is one of."""
-        return NUMBER if state in self.single else dict(self.shapes).get(state, WEIGHT)
+        return NUMBER if state in self.single else self._shapes.get(state, WEIGHT)
+
+    @cached_property
+    def _shapes(self) -> dict[str, Shape]:
+        return dict(self.shapes)
 
     @property
     def expressions(self) -> Iterator[sp.Expr]:

@@ -179,6 +179,10 @@ class Compiled:
     flat: bool
     batched: bool
 
+    def takes(self, w: Tensor) -> bool:
+        """Whether a weight of its dtype has such a shape, and lies where these loops can reach it."""
+        return w.is_cpu and bool(w.numel()) and (self.flat or len(shapes.matrix(w.shape, self.batched)) == 2)
+
 
 @functools.cache
 def compiled(equations: Equations, dtype: str, guards: tuple[bool, ...]) -> Compiled | None:
@@ -236,16 +240,16 @@ class TensorStep:
     numbers: tuple[float, ...]
 
 
-def covering(equations: Equations, w: Tensor, numbers: Sequence[float]) -> Compiled | None:
-    """What `advance` goes by for a tensor of such a shape and dtype; None where it does not take it."""
-    if w.device.type != "cpu" or w.dtype not in _DTYPES or not w.numel():
+def covering(equations: Equations, dtype: torch.dtype, numbers: Sequence[float]) -> Compiled | None:
+    """What `advance` goes by for tensors of that dtype, of those that it takes; None where it takes none."""
+    if dtype not in _DTYPES:
         return None
     program = lower(equations)
     guards = tuple(numbers[program.passed.index(guard)] > 0.5 for guard in program.guards)
-    found = compiled(equations, _DTYPES[w.dtype], guards)
+    found = compiled(equations, _DTYPES[dtype], guards)
     if found is None or (found.order.multiplies and found.order.totals):  # of a stack no total is that of the model
         return None
-    return found if found.flat or len(shapes.matrix(w.shape, equations.batched)) == 2 else None
+    return found
 
 
 def advance(found: Compiled, steps: Sequence[TensorStep], threads: int) -> None:

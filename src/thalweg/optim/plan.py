@@ -70,6 +70,7 @@ class Plan:
             of those whose rule looks beyond one weight.
         counts: (parameters,) steps taken; the optimizer's states are views of it.
         row_states: (parameters, numbers) the states of one number; likewise.
+        plain: of those of `together`, whether compiled loops read and write them where they lie.
     """
 
     def __init__(self, optimizer: Optimizer, params: list[Tensor], gradients: list[Tensor | None]) -> None:
@@ -88,6 +89,7 @@ class Plan:
             self.together, tensors.share(of_tensors, optimizer.state, params, optimizer.rule.state), strict=True
         ):
             self.parameters[k] = h
+        self.plain = [tensors.plain(self.parameters[k]) for k in self.together]
         self.shards = sharded.shards(params, [h.index for h in self.parameters])
         self._count(optimizer, params)
         self._split(optimizer)
@@ -263,9 +265,12 @@ class Plan:
     def _beyond_one_weight(self, used: Sequence[Tensor], loss: float, factor: float | Tensor) -> None:
         places, several = self.together, [self.parameters[k] for k in self.together]
         gradients = [self._scaled(k, used[k], factor) for k in places]
-        numbers = [self._hyperparameters(h.formula, h.group) for h in several]
+        alike = {(h.formula.equations, h.group): h for h in several}
+        values = {key: self._hyperparameters(h.formula, h.group) for key, h in alike.items()}
+        numbers = [values[h.formula.equations, h.group] for h in several]
         rows = self.row_states[places]
-        tensors.update(several, gradients, self.counts[places].tolist(), rows, numbers, loss, self.options)
+        counts = self.counts[places].tolist()
+        tensors.update(several, self.plain, gradients, counts, rows, numbers, loss, self.options)
         self.row_states[places] = rows
         for k in places if self.options.zero_grad else ():
             used[k].zero_()

@@ -57,6 +57,7 @@ def share(
 
 def update(
     parameters: Sequence[Parameter],
+    plain: Sequence[bool],
     gradients: Sequence[Tensor],
     counts: Sequence[float],
     numbers: np.ndarray,
@@ -67,6 +68,7 @@ def update(
     """One step of these parameters, in place.
 
     Args:
+        plain: see the function of that name.
         gradients: times the step's factor, in the dtype of the computation.
         counts: the steps of each, this one included.
         numbers: (parameters, numbers) the states of one number; advanced in place.
@@ -84,7 +86,7 @@ def update(
         steps.append(TensorStep((g, h.weight.detach(), *h.states), tuple(passed)))
     updates, others = [], []
     compiled: dict[numba_tensors.Compiled, list[TensorStep]] = {}
-    for h, t, step, program in zip(parameters, counts, steps, _compiled(parameters, steps), strict=True):
+    for h, t, step, program in zip(parameters, counts, steps, _compiled(parameters, plain, steps), strict=True):
         equations, (g, w, *_) = h.formula.equations, step.tensors
         if program is not None:
             compiled.setdefault(program, []).append(step)
@@ -99,26 +101,30 @@ def update(
         reference.store(h, int(t), w, after, options)
 
 
-def _compiled(parameters: Sequence[Parameter], steps: Sequence[TensorStep]) -> list[numba_tensors.Compiled | None]:
+def _compiled(
+    parameters: Sequence[Parameter], plain: Sequence[bool], steps: Sequence[TensorStep]
+) -> list[numba_tensors.Compiled | None]:
     """The compiled loops that each goes through: of those that look at the whole model all through the same or none."""
-    programs = [
-        numba_tensors.covering(h.formula.equations, step.tensors[1], step.numbers)
-        if not h.formula.equations.single and _plain(h, step.tensors)
-        else None
-        for h, step in zip(parameters, steps, strict=True)
-    ]
+    programs, known = list[numba_tensors.Compiled | None](), dict[Any, numba_tensors.Compiled | None]()
+    for h, lies, step in zip(parameters, plain, steps, strict=True):
+        equations, (g, w, *_) = h.formula.equations, step.tensors
+        if (key := (equations, w.dtype, step.numbers)) not in known:
+            known[key] = None if equations.single else numba_tensors.covering(*key)
+        found = known[key]
+        reached = lies and g.dtype is w.dtype and g.is_contiguous()
+        programs.append(found if found is not None and reached and found.takes(w) else None)
     whole = [h.formula.equations.whole for h in parameters]
     together = None not in programs and len(set(programs)) == 1
     return [program if together or not of else None for program, of in zip(programs, whole, strict=True)]
 
 
-def _plain(h: Parameter, each: Sequence[Tensor]) -> bool:
-    """Whether compiled loops read and write the gradient, the weight and the states where they lie."""
-    names, equations = [name for name, _ in lower(h.formula.equations).states], h.formula.equations
-    own = [*each[:2], *(s for s, n in zip(each[2:], names, strict=True) if equations.shape(n) != shapes.MODEL)]
+def plain(h: Parameter) -> bool:
+    """Whether compiled loops read and write the weight and the states where they lie."""
+    equations = h.formula.equations
+    names = [name for name, _ in lower(equations).states]
+    own = [s for s, name in zip(h.states, names, strict=True) if equations.shape(name) != shapes.MODEL]
     return (
         h.average is None
         and all(scale is None for scale in h.scales)
-        and len({x.dtype for x in own}) == 1
-        and all(x.is_contiguous() for x in own)
+        and all(x.dtype is h.weight.dtype and x.is_contiguous() for x in (h.weight, *own))
     )
