@@ -282,7 +282,7 @@ BAD: list[tuple[Any, str]] = [
     ("shift(0.5)", "shift: pixels is 0.5; give a whole number of pixels"),
     ("dropout(1)", "dropout: p is 1; give a number of at least 0 and below 1"),
     ("clip_norm(0)", "clip_norm: max_norm is 0; give a number above 0"),
-    ("rotate(inf)", "is not of the form"),
+    ("rotate(inf)", "rotate: degrees is inf; give a number from 0 to 180"),
     ("mixup(True)", "mixup: alpha is True"),
     ("mixup('a')", "mixup: alpha is 'a'"),
     ("l2(1e999)", "give a number"),

@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -31,6 +30,8 @@ from ..regularizers.stopping import EarlyStopping
 from ..samples import Samples
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..problem.prepare import Prepared
     from .factors import Factor
 

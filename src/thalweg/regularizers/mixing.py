@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
 from ..arguments import number
@@ -65,6 +64,13 @@ class _Mixing(OnBatch):
         )
 
 
+def _shares(strengths: np.ndarray, draws: Tensors) -> np.ndarray:
+    """λ ~ Beta(α, α) of each member, all at one quantile."""
+    from scipy.special import betaincinv  # which takes longer to import than all of this room
+
+    return betaincinv(strengths, strengths, draws[0][0].item())
+
+
 @dataclass(frozen=True)
 class MixUp(_Mixing):
     """x ← λx + (1 − λ)x′, and the same for targets, with λ ~ Beta(α, α) (Zhang et al. 2018, eq. 1).
@@ -87,7 +93,7 @@ class MixUp(_Mixing):
         _mixable(self, targets)
 
     def amounts(self, strengths: np.ndarray, draws: Tensors, inputs: Tensor) -> np.ndarray:
-        return betaincinv(strengths, strengths, draws[0][0].item())
+        return _shares(strengths, draws)
 
     def batch(self, inputs: Tensor, targets: Any, draws: Tensors, amounts: Tensors) -> tuple[Tensor, Any]:
         share, partner = amounts[0], draws[1]
@@ -123,7 +129,7 @@ class CutMix(_Mixing):
     def amounts(self, strengths: np.ndarray, draws: Tensors, inputs: Tensor) -> np.ndarray:
         """(members, 5): λ after clipping, and top, bottom, left and right of the box."""
         size = np.array(inputs.shape[-2:])
-        shares = betaincinv(strengths, strengths, draws[0][0].item())  # (members, 1)
+        shares = _shares(strengths, draws)  # (members, 1)
         sides = np.floor(size * np.sqrt(1 - shares))
         middle = np.floor(size * draws[0][1:].numpy())
         low = np.clip(middle - sides // 2, 0, size)
