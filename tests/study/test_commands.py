@@ -329,9 +329,8 @@ for epoch in range(3):
 """
     )
     text = f"{sys.executable} {script} --lr {{lr}} --seed {{seed}} --opt {{optimizer}}"
-    study = compare(
-        tw.command(text), optimizers=["SGD", "AdamW"], epochs=3, store=tmp_path / "a.db", rates=[0.1], seeds=1
-    )
+    little = {"epochs": 3, "rates": [0.1], "seeds": 1, "grow": 0, "confirmation": 1}
+    study = compare(tw.command(text), optimizers=["SGD", "AdamW"], store=tmp_path / "a.db", **little)
     assert study.finished
     assert {entry.optimizer for entry in study.verdict.entries} == {"SGD", "AdamW"}
     assert {"train_loss", "validation_loss"} <= set(study.curves()["metric"])
