@@ -21,8 +21,7 @@ def entropy(p: Tensor, *, logits: bool = False, dim: int = -1) -> Tensor:
         p: (…, outcomes, …) probabilities, or with `logits` scores whose softmax they are.
         dim: the axis of the outcomes; the last unless given.
 
-    From 0, one outcome is certain, to log n, all n are equally probable. Shannon 1948, section 6. That the sum is 1 is
-    not checked.
+    From 0, one outcome is certain, to log n, all n are equally probable. Shannon 1948, section 6.
 
     >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
     tensor([0.6931, 0.0000])
