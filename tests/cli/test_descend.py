@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.cli.asked import run
+from tests.cli.asked import refused, run
 
 
 def test_the_ends_of_every_path() -> None:
@@ -148,3 +148,8 @@ def test_wrong_use_is_one_sentence(words: tuple[str, ...], said: str) -> None:
     shown = run("descend", *words, status=2)
     assert said in shown
     assert len(shown.strip().splitlines()) == 1
+
+
+def test_a_start_of_another_length_is_told_how_to_write_one() -> None:
+    said = refused("descend", "quadratic", "--start", "1")
+    assert "give e.g. start=[1.8, 0.9] (--start 1.8,0.9), or an array (starts, 2)." in said

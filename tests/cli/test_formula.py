@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,35 @@ def test_the_catalogue_needs_no_torch() -> None:
     code = "import sys; from thalweg.cli.main import app; app(['formula', 'adam'], standalone_mode=False)"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+RULE = """
+import thalweg as tw
+
+@tw.formula()
+def mine(g, m, *, lr=0.1, beta=0.9):
+    m = beta * m + (1 - beta) * g
+    return tw.Update(-lr * m, m=m)
+
+def other(g):
+    return g
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("formula", "{rule}"),
+        ("basins", "quadratic", "--rate", "0.1", "--optimizer", "{rule}"),
+        ("range", "breast-cancer", "--rates", "2", "--steps", "2", "--seeds", "2", "--optimizer", "{rule}"),
+        ("size", "alexnet", "--optimizer", "{rule}"),
+        ("descend", "quadratic", "--optimizer", "{rule}"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_rule_in_a_file_is_taken_as_one_of_the_catalogue(words: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "rules.py"
+    file.write_text(RULE)
+    assert "mine" in asked.run(*(word.format(rule=f"{file}:mine") for word in words), columns=160)
+    said = asked.refused(*(word.format(rule=f"{file}:other") for word in words))
+    assert "rules.py:other' is not an optimizer; give a name, e.g. 'adam', or a formula." in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +122,11 @@ def test_entropy_and_divergence_of_distributions() -> None:
 )
 def test_wrong_use_is_one_sentence(words: tuple[str, ...], said: str) -> None:
     assert said in refused(*words)
+
+
+def test_a_file_without_numbers_is_one_sentence(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    said = refused("loss", "mse", "--values", str(empty), "--targets", "1")
+    assert said.count("the list of values") == 1
+    assert "is not of finite numbers alone; give numbers separated by commas" in said

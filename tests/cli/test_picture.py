@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.cli.asked import run
+from thalweg.cli.main import app
 from thalweg.gallery import PICTURES, names
 from thalweg.language import language, speaking, use_language
 from thalweg.pictures.still import fonts
@@ -94,3 +97,14 @@ def test_an_mp4_without_its_extra_is_refused_before_any_work(tmp_path: Path, mon
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     shown = run("picture", "entropy", "-o", str(tmp_path / "a.mp4"), status=2)
     assert "pip install 'thalweg[video]', or name a .gif" in shown
+
+
+def test_a_picture_that_takes_a_minute_says_so_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the second stream: the first holds the file's name alone. Nothing is said of a file that is refused."""
+    name = "sharp-and-flat-minima"
+    monkeypatch.setitem(PICTURES, name, replace(PICTURES[name], make=PICTURES["entropy"].make))
+    said = CliRunner().invoke(app, ["picture", name, "-o", str(tmp_path / "a.svg")])
+    assert said.stdout.strip() == str(tmp_path / "a.svg")
+    assert said.stderr.strip() == f"{name} trains its models first, which takes about a minute."
+    assert "trains" not in CliRunner().invoke(app, ["picture", name, "-o", str(tmp_path / "a.txt")]).output
+    assert CliRunner().invoke(app, ["picture", "entropy", "-o", str(tmp_path / "b.svg")]).stderr == ""

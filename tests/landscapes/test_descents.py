@@ -393,3 +393,9 @@ def test_too_many_paths_are_refused_with_their_size() -> None:
     ):
         tw.descend("himmelblau", starts, steps=2000)
     assert descents.MEMORY == 2 * 2**30
+
+
+def test_states_of_a_rule_that_is_not_on_the_path_are_refused() -> None:
+    path = tw.descend("quadratic", optimizer=["adam", "momentum"], steps=2)
+    with pytest.raises(SurfaceError, match="'adm' is not an optimizer of this path: did you mean adam"):
+        path.states("adm")

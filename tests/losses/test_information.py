@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -55,3 +57,16 @@ def test_zero_times_the_logarithm_of_zero_is_zero() -> None:
 def test_two_shapes_are_refused() -> None:
     with pytest.raises(ProblemError, match=r"of shapes \(3,\) and \(2, 3\); give two of one shape"):
         losses.cross_entropy_of(torch.ones(3), torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("wrong", [[0.5, 0.5], np.array([0.5, 0.5]), 0.5, [[0.5], [0.5]]], ids=str)
+def test_what_is_no_tensor_is_refused(wrong: Any) -> None:
+    said = r"takes tensors, not (list|ndarray|float); give torch\.tensor\(…\)\."
+    for call in (
+        lambda: losses.entropy(wrong),
+        lambda: losses.cross_entropy_of(torch.tensor([0.5, 0.5]), wrong),
+        lambda: losses.get("mse")(torch.zeros(2), wrong),
+        lambda: losses.get("mse")(wrong, torch.zeros(2)),
+    ):
+        with pytest.raises(ProblemError, match=said):
+            call()

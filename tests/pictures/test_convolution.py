@@ -11,6 +11,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.pictures.files import write
+from thalweg.pictures.still import Drawing
 
 RNG = np.random.default_rng(0)
 
@@ -72,6 +73,23 @@ def test_the_sum_is_written_and_the_padding_is_no_image() -> None:
         *products, value = frame.data[2].text[0].replace("−", "-").split("<br>")
         assert len(products) == 2
         assert eval(" ".join(products).replace("·", "*")) == found.values[place] == float(value.removeprefix("= "))
+
+
+@pytest.mark.parametrize("scale", [10, 1000])
+@pytest.mark.parametrize("kernel", [np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]), RNG.normal(size=(3, 3))])
+def test_a_long_sum_is_seen_whole(kernel: np.ndarray, scale: float) -> None:
+    """No edge cuts it, and it does not reach into the panels beside the kernel's."""
+    drawing = Drawing(tw.convolve(RNG.normal(size=(8, 8)) * scale, kernel, padding=1).picture())
+    drawing.image()  # which lays it out
+    ((said,),) = (
+        drawing.artists[place]
+        for place, trace in enumerate(drawing.source.data)
+        if trace.type == "scatter" and trace.text
+    )
+    image, _, values = (panel.get_window_extent() for panel in drawing.panels.values())
+    place = said.get_window_extent()
+    assert not said.get_clip_on()
+    assert image.x1 <= place.x0 < place.x1 <= values.x0
 
 
 def test_where_nothing_moves_every_value_is_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,7 @@ REFUSED: list[tuple[Any, str]] = [
     ("constant(", "is not of the form name"),
     ("step(size=__import__('os'))", "'__import__' is not a schedule"),
     ("step(size=3 .real)", "is not of the form name"),
-    ("step(size=print)", "'print' is not a schedule"),
+    ("step(size=print)", "size is 'print'; give a whole number of steps"),
     ("multistep", r"multistep needs milestones; e.g. multistep\(milestones=\(30, 80\)\)"),
     ("multistep(milestones=(80, 30))", "in rising order"),
     ("multistep(milestones=(30, 30))", "in rising order"),
@@ -294,3 +295,18 @@ def test_objects_are_nested_no_deeper_than_texts() -> None:
         deep = S.Warmup(deep)
     with pytest.raises(PlanError, match="warmup: schedule is made of schedules 8 deep; give one of fewer"):
         S.Warmup(deep)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("step(size=a)", "step: size is 'a'; give a whole number of steps"),
+        ("linear(start=a)", "linear: start is 'a'; give a number of at least 0"),
+        ("exponential(gamma=a)", "exponential: gamma is 'a'; give a number above 0"),
+        ("warmup(schedule=cosin)", "'cosin' is not a schedule: did you mean cosine"),
+        ("warmup(cosin)", "'cosin' is not a schedule: did you mean cosine"),
+    ],
+)
+def test_a_word_is_a_schedule_only_where_one_is_asked_for(text: str, said: str) -> None:
+    with pytest.raises(PlanError, match=re.escape(said)):
+        S.get(text)

@@ -242,8 +242,8 @@ def test_again_trains_nothing(copied: Path, tiny: Study, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"seeds": 3}, "with other number of seeds"),
-        ({"epochs": 3}, "number of epochs"),
+        ({"seeds": 3}, "with other seeds"),
+        ({"epochs": 3}, "with other epochs"),
         ({"batch_size": 32}, "batch size"),
         ({"rates": [0.01]}, "rates"),
         ({"optimizers": ["sgd"]}, "optimizers and equations"),

@@ -102,6 +102,14 @@ def test_a_metric_without_a_value_is_said(tmp_path: Path) -> None:
     assert re.match(r"The metric fails has no value for \d+ of \d+ finished runs", one)
 
 
+def test_runs_without_a_validation_part_lack_no_metric(tmp_path: Path) -> None:
+    """After a cross-validation the chosen settings train on all samples, and meet the test part alone."""
+    problem = tw.Problem(model=model, train=(X, CLASSES), metrics=("accuracy",), name="signs")
+    study = tw.compare(problem, **SMALL, folds=3, store=tmp_path / "a.db")
+    assert study.table()["validation_accuracy"].isna().any()
+    assert list(study.verdict.signs) == []
+
+
 def test_a_problem_without_mistakes_has_none(tmp_path: Path) -> None:
     study, said = signs({"train": (X, CLASSES)}, tmp_path)
     assert said == []

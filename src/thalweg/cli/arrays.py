@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def array_of(text: str, what: Word) -> np.ndarray:
 
     if (read := _READERS.get(Path(text).suffix.lower())) is not None:
         try:
-            return _checked(np.asarray(read(text)), text, what)
+            numbers = np.asarray(read(text))
         except FileNotFoundError as error:
             raise UsageError(
                 say("the {what} {text} does not exist; give {form}.", what=what, text=text, form=FORM)
@@ -45,6 +46,7 @@ def array_of(text: str, what: Word) -> np.ndarray:
             raise UsageError(
                 say("the {what} {text} cannot be read: {reason}.", what=what, text=text, reason=reason)
             ) from error
+        return _checked(numbers, text, what)
     rows = [[_number(word.strip(), text, what) for word in row.split(",")] for row in text.split(";")]
     if len({len(row) for row in rows}) > 1:
         counts = ", ".join(str(len(row)) for row in rows)
@@ -102,7 +104,8 @@ def _columns(path: str) -> Any:
     """Whole numbers where all of them are."""
     import numpy as np
 
-    numbers = np.loadtxt(path, delimiter=",", ndmin=2)
+    with warnings.catch_warnings(action="ignore"):  # of a file without numbers, which is refused
+        numbers = np.loadtxt(path, delimiter=",", ndmin=2)
     numbers = numbers.squeeze(axis=tuple(k for k in (0, 1) if numbers.shape[k] == 1)[:1])
     whole = np.rint(numbers)
     return whole.astype(np.int64) if (whole == numbers).all() else numbers

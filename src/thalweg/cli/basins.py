@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from ..errors import SurfaceError
 from ..language import say
 from .listing import columns_of, print_table, print_words
 from .options import Bounds, Json
 from .picture import Drawn, check_picture, write_picture
-from .result import bounds_of, finite, print_json, records
+from .result import bounds_of, finite, print_json, records, rule_of
 
 SHOWN = 12  # minima, the lowest
 EXAMPLE = "Example: thalweg basins himmelblau -o basins.png"
@@ -39,7 +40,8 @@ def basins(
 
     check_picture(output)
     sides = None if bounds is None else bounds_of(bounds)
-    result = run(surface, optimizer, rate, schedule, steps, resolution=resolution, bounds=sides, radius=radius)
+    rule = rule_of(optimizer, SurfaceError)
+    result = run(surface, rule, rate, schedule, steps, resolution=resolution, bounds=sides, radius=radius)
     write_picture(output, result.picture)
     table = result.table()
     if json:

@@ -114,9 +114,9 @@ def _starts(texts: list[str] | None) -> list[Any] | None:
 
 def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
     from ..plan.plan import parse_rates
-    from .result import split
+    from .result import rule_of, split
 
-    rules = [_rule(name) for name in split(optimizer)]
+    rules = [rule_of(name, SurfaceError) for name in split(optimizer)]
     if rate is None or "=" not in rate:
         return rules, None if rate is None else parse_rates(rate)
     if optimizer != "sgd":
@@ -128,17 +128,7 @@ def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
         raise UsageError(
             say("{text} is not of the form {form}, e.g. {example}.", text=repr(wrong), form=form, example=example)
         )
-    return {_rule(name.strip()): parse_rates(value) for name, _, value in pairs}, None
-
-
-def _rule(name: str) -> Any:
-    """The name, or the formula that file.py:formula names."""
-    from ..problem.source import is_spec, opened
-
-    if not is_spec(name):
-        return name
-    with opened(name, SurfaceError) as source:
-        return source.get()
+    return {rule_of(name.strip(), SurfaceError): parse_rates(value) for name, _, value in pairs}, None
 
 
 def _facts(path: Descent) -> dict[str, Any]:

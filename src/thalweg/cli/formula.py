@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from ..language import say, wrapped
 from .options import Everything
-from .result import print_json, terminal
+from .result import print_json, rule_of, terminal
 
 if TYPE_CHECKING:
     from ..formulas import Formula
@@ -26,13 +27,12 @@ def formula(
 ) -> None:
     """List the update rules by direction and rate, or show one: equations, options, source."""
     from .. import formulas
-    from ..errors import UsageError
 
     if latex and json:
         raise UsageError(
             say("{first} and {second} exclude each other; give one of them.", first="--latex", second="--json")
         )
-    chosen = [formulas.known(name)] if name else list(formulas.FORMULAS.values())
+    chosen = [formulas.known(rule_of(name, UsageError))] if name else list(formulas.FORMULAS.values())
     if json:
         facts = [_facts(rule) for rule in chosen]
         print_json(facts[0] if name else facts)

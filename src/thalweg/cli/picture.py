@@ -28,6 +28,7 @@ EXAMPLE = "Example: thalweg picture kullback-leibler -o kl.svg"
 STILL = (".html", ".png", ".svg")
 MOVING = (*STILL, ".gif", ".mp4")
 RACE = "race"  # a page and not a figure
+LONG = ("sharp-and-flat-minima",)  # whose studies take a minute; the others take seconds
 _WORDS = mark("Rules race down surfaces on a page of its own: drag the start, change rates, play, turn it in space.")
 Drawn = Annotated[Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")]
 
@@ -61,6 +62,11 @@ def picture(
         _list(chosen)
     else:
         target = _target(chosen[0].name, output)
+        check_picture(target, MOVING)
+        if chosen[0].name in LONG:
+            typer.echo(
+                say("{name} trains its models first, which takes about a minute.", name=chosen[0].name), err=True
+            )
         write_picture(target, chosen[0].make, MOVING)
         print(target)
 

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from ..language import say
 from .listing import print_words
 from .options import BatchSize, Device, Json, Precision, Problem
 from .picture import Drawn, check_picture, write_picture
-from .result import finite, print_json, records
+from .result import finite, print_json, records, rule_of
 
 EXAMPLE = "Example: thalweg range digits --optimizer adam --steps 200 -o range.html"
 
@@ -34,7 +35,18 @@ def range_test(
     from ..verdict.intervals import Interval
 
     check_picture(output)
-    result = run(problem, optimizer, low, high, rates, seeds, steps, batch_size, device=device, precision=precision)
+    result = run(
+        problem,
+        rule_of(optimizer, UsageError),
+        low,
+        high,
+        rates,
+        seeds,
+        steps,
+        batch_size,
+        device=device,
+        precision=precision,
+    )
     write_picture(output, result.picture)
     if json:
         rows = records(result.table())

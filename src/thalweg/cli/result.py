@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from ..formulas import Formula
     from ..report.contents import Parts
     from ..report.sections import Section
     from ..results import Results
@@ -32,6 +33,24 @@ if TYPE_CHECKING:
 def batch_size_of(word: str) -> int | str:
     """A number where it is one; the plan says what else is allowed."""
     return int(word) if word.lstrip("+-").isdigit() else word
+
+
+def rule_of(name: str, error: type[UsageError]) -> str | Formula:
+    """The name of a rule as it is, or the formula that file.py:formula names.
+
+    Raises:
+        error: there is no such file or name, or it is no formula.
+    """
+    from ..formulas import Formula
+    from ..problem.source import is_spec, opened
+
+    if not is_spec(name):
+        return name
+    with opened(name, error) as source:
+        found = source.get()
+    if not isinstance(found, Formula):
+        raise error(say("{given} is not an optimizer; give a name, e.g. 'adam', or a formula.", given=repr(name)))
+    return found
 
 
 def values_of(texts: list[str]) -> dict[str, list[Any]]:

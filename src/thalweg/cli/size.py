@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from .options import Everything
-from .result import print_json, split
+from .result import print_json, rule_of, split
 
 EXAMPLE = "Example: thalweg size net.py:make --input 3,224,224 --batch 32"
 
@@ -39,7 +40,7 @@ def size(
     """Count a model: shapes, parameters and multiply-adds of each layer, bytes of weights, gradients and states."""
     from ..sizes.size import size as run
 
-    rules = [name for names in optimizer or () for name in split(names)]
+    rules = [rule_of(name, UsageError) for names in optimizer or () for name in split(names)]
     result = run(model, input or None, batch, rules or None)
     if json:
         print_json(result.to_json())

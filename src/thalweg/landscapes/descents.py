@@ -176,12 +176,13 @@ def starts_on(surface: Surface, numbers: np.ndarray) -> np.ndarray:
         raise SurfaceError(
             say(
                 "a start of shape {shape} is not a point on {surface}, which has {count} variable{s}; give e.g. "
-                "start={example}, or an array (starts, {count}).",
+                "start={example} (--start {words}), or an array (starts, {count}).",
                 shape=numbers.shape,
                 surface=surface,
                 count=count,
                 s="s" * (count > 1),
                 example=_example(surface),
+                words=_example(surface).strip("[]").replace(" ", ""),
             )
         )
     broken = ~np.isfinite(surface(numbers))

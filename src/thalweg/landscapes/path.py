@@ -13,6 +13,7 @@ from ..errors import SurfaceError
 from ..formulas import Formula
 from ..language import say
 from ..schedules import Schedule
+from ..unknown import unknown
 from .surface import Surface
 
 if TYPE_CHECKING:
@@ -137,7 +138,13 @@ class Path:
         return np.array((np.diff(self.all_losses) > 0).all(axis=-1))  # False from the first NaN on
 
     def states(self, optimizer: str) -> dict[str, np.ndarray]:
-        """What a rule remembers before each step, by state: (starts, rates, steps + 1, dimensions), squeezed."""
+        """What a rule remembers before each step, by state: (starts, rates, steps + 1, dimensions), squeezed.
+
+        Raises:
+            SurfaceError: the path has no such optimizer.
+        """
+        if optimizer not in self.all_states:
+            raise SurfaceError(unknown("optimizer of this path", optimizer, self.all_states))
         return {name: values.squeeze() for name, values in self.all_states[optimizer].items()}
 
     def picture(self, kind: str | None = None, *, title: str = "", said: str = "", **more: Any) -> go.Figure:

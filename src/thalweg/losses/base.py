@@ -115,6 +115,7 @@ class Loss(Labelled, ABC):
         """
         if isinstance(targets, Weighted):
             targets, weights = targets
+        fit.tensors(self.name, outputs, targets)
         self.fit(outputs, targets)
         fit.as_many(outputs, targets, weights)
         if weights is None:

@@ -6,10 +6,25 @@ is called; values only where they may be, before training (`Loss.check`).
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from torch import Tensor
 
 from ..errors import ProblemError
 from ..language import Word, mark, say
+
+
+def tensors(name: str, *given: Any) -> None:
+    """No plain number, list of numbers or array, which torch's functions fail on or take for something else."""
+    for value in given:
+        first = value[0] if isinstance(value, list | tuple) and value else value
+        while isinstance(first, list) and first:
+            first = first[0]
+        if isinstance(first, int | float | list | np.ndarray | np.generic):
+            raise ProblemError(
+                say("{name} takes tensors, not {type}; give torch.tensor(…).", name=name, type=type(value).__name__)
+            )
 
 
 def as_many(outputs: Tensor, targets: Tensor | None, weights: Tensor | None) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import ProblemError
 from ..language import say
+from .fit import tensors
 
 
 def entropy(p: Tensor, *, logits: bool = False, dim: int = -1) -> Tensor:
@@ -25,6 +26,7 @@ def entropy(p: Tensor, *, logits: bool = False, dim: int = -1) -> Tensor:
     >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
     tensor([0.6931, 0.0000])
     """
+    tensors("entropy", p)
     if not logits:
         return torch.special.entr(p).sum(dim)
     return cross_entropy_of(p, p, logits=True, dim=dim)
@@ -46,6 +48,7 @@ def cross_entropy_of(p: Tensor, q: Tensor, *, logits: bool = False, dim: int = -
     >>> cross_entropy_of(p, q), cross_entropy_of(p, p) - entropy(p)
     (tensor(0.8370), tensor(0.))
     """
+    tensors("cross_entropy_of", p, q)
     if p.shape != q.shape:
         raise ProblemError(
             say(

@@ -6,7 +6,7 @@ frame for each place, or for every second, third, … where there are more than 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ FRAMES = 120  # that can be watched
 CELLS = 300_000  # numbers that all frames of one picture may hold
 READ = 12  # cells of at most so many rows and columns have their numbers written in them
 WRITTEN = 9  # products that are written out one by one
+ROOM, GAP = 683, 30  # px of the three panels side by side, and of what a panel has to its sides
+LETTER = 0.56  # of the size of letters, how wide they are
 CHANNELS = 4
 
 
@@ -117,14 +119,19 @@ def sliding_image(
     written = rows * columns <= WRITTEN and channels == 1
     spots = list(np.ndindex(values.shape))
     places = _places(len(spots), values.size)
+    sums = dict.fromkeys(places, "")
+    for place in places if written else ():
+        y, x = spots[place]
+        under = planes[0, y * stride[0] :, x * stride[1] :][:rows, :columns]
+        sums[place] = _products(under, kernels[0], float(values[y, x]))
+    size = _size(sums.values(), _widths(shapes)[1])  # the same at every place
 
     def moving(place: int) -> list[go.Heatmap | go.Scatter]:
         y, x = spots[place]
         so_far = np.where(np.arange(values.size).reshape(values.shape) <= place, values, np.nan)
         top, left = y * stride[0], x * stride[1]
-        under = planes[:, top : top + rows, left : left + columns]
-        total = _products(under[0], kernels[0], float(values[y, x])) if written else ""
-        said = words([(columns - 1) / 2], [rows - 0.3], [total], size=12, textposition="bottom center")
+        middle, below = [(columns - 1) / 2], [rows - 0.3]
+        said = words(middle, below, [sums[place]], size=size, textposition="bottom center", cliponaxis=False)
         cells = _kernel(so_far, max(-low, high)) if low < 0 < high else _cells(so_far, low, high)
         return [cells, _outline(y, x, 1, 1), said, *[_outline(top, left, rows, columns)] * channels]
 
@@ -272,6 +279,12 @@ def _products(part: np.ndarray, kernel: np.ndarray, value: float) -> str:
     terms = zip(_bare(part), _bare(kernel), strict=True)
     lines = [" + ".join(f"{a}·{k}" for a, k in zip(*row, strict=True)) for row in terms]
     return "<br>+ ".join(lines) + f"<br>= {short(float(value))}"
+
+
+def _size(sums: Iterable[str], share: float) -> float:
+    """Of the letters, so that the longest line has room under the kernel, whose panel has that share of all."""
+    longest = max(len(row) for text in sums for row in text.split("<br>"))
+    return min(12.0, max(6.0, (share * ROOM + GAP) / (LETTER * max(longest, 1))))
 
 
 def _bare(z: np.ndarray) -> list[list[str]]:

@@ -55,9 +55,20 @@ def own_function(label: str) -> bool:
     return any(kind.sample and re.search(rf"\b{name}\b", label) for name, kind in SCHEDULES.items())
 
 
+def _argument(call: calls.Call, part: bool) -> Any:
+    """A schedule where the argument is one, or a name that is not known there; another name is a word."""
+    bare = not (call.positional or call.named)
+    return call.name if bare and not part and call.name not in SCHEDULES else _built(call)
+
+
 def _built(call: calls.Call) -> Schedule:
     values = [_built(v) if isinstance(v, calls.Call) else v for v in call.positional]
-    named = {n: _built(v) if isinstance(v, calls.Call) else v for n, v in call.named.items()}
+    kind = class_of(Schedule, "schedule", call.name)
+    parts = {each.name for each in fields(kind) if each.metadata.get("kind") == "part"}
+    named = {
+        n: _argument(v, kind.elsewhere.get(n, n) in parts) if isinstance(v, calls.Call) else v
+        for n, v in call.named.items()
+    }
     if values:
         first = next(iter(fields(class_of(Schedule, "schedule", call.name))), None)
         if first is None or first.metadata["kind"] != "part" or first.name in named:

@@ -694,7 +694,7 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit |
     before, problem = results.stored_plan, results.problem
     stored = as_now(before)
     new = json.loads(json.dumps(planned.to_json()))
-    words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
+    words = {"batch_sizes": "batch sizes"}
     derived = {"directions", "specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned"}
     derived |= {"grow", "refine", "usual"} - set(before)
     derived |= {"confirmation_epochs", "swaps", "loss_scale"}

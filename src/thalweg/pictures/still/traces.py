@@ -31,7 +31,7 @@ _UNSEEN = {  # of a live figure only, or read elsewhere
 _FIELD = {"x", "y", "z", "colorscale", "showscale", "colorbar", "text"}
 _LINES = {"x", "y", "mode", "line", "marker", "opacity"}
 DRAWN = {
-    "scatter": {*_LINES, "fill", "fillcolor", "text", "textposition", "textfont", "error_x"},
+    "scatter": {*_LINES, "fill", "fillcolor", "text", "textposition", "textfont", "error_x", "cliponaxis"},
     "bar": {"x", "y", "marker"},
     "contour": {*_FIELD, "zmin", "zmax", "line", "contours", "ncontours"},
     "heatmap": {*_FIELD, "zmin", "zmax", "texttemplate", "textfont"},
@@ -158,21 +158,22 @@ def _arrows(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) 
 
 
 def _marks(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
-    marker, height = trace.marker, height + 0.0004
+    marker, height, inside = trace.marker, height + 0.0004, trace.cliponaxis is not False
     if not np.ndim(marker.size):
         every = max(1, -(-len(y) // marker.maxdisplayed)) if marker.maxdisplayed else 1
-        options = marked(marker, marker.size or 6) | {"markevery": every, "alpha": trace.opacity}
+        options = marked(marker, marker.size or 6) | {"markevery": every, "alpha": trace.opacity, "clip_on": inside}
         return axes.plot(x, y, linestyle="none", zorder=height, **options)
     mark, areas = marked(marker, 1), (np.asarray(marker.size, dtype=float) * POINT) ** 2
     options = {"c": mark["markerfacecolor"], "linewidths": mark["markeredgewidth"]}
-    return [axes.scatter(x, y, s=areas, marker=mark["marker"], zorder=height, **options)]
+    return [axes.scatter(x, y, s=areas, marker=mark["marker"], zorder=height, clip_on=inside, **options)]
 
 
 def _texts(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
     places = [trace.textposition] * len(y) if isinstance(trace.textposition, str | None) else trace.textposition
     away = (4 + (trace.marker.size or 6) / 2) * POINT if "markers" in trace.mode else 0
     font = {"fontsize": (trace.textfont.size or 12) * POINT, "color": colour(trace.textfont.color or INK)}
-    font |= {"textcoords": "offset points", "zorder": height + 0.5, "clip_on": True}
+    inside = trace.cliponaxis is not False
+    font |= {"textcoords": "offset points", "zorder": height + 0.5, "clip_on": inside, "in_layout": inside}
     across = {"left": ("right", -away), "right": ("left", away)}  # side → alignment, shift
     along = {"top": ("bottom", away), "bottom": ("top", -away)}
     artists = []
