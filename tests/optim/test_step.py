@@ -355,3 +355,31 @@ def test_a_rule_that_looks_ahead_takes_its_gradient_there() -> None:
                 v.mul_(0.9).sub_(0.05 * p.grad)
                 p.add_(v)
     assert close(weights(ahead), weights(shifted))
+
+
+@pytest.mark.parametrize("name", ["LAMB", "Prodigy", "Adafactor", "Muon", "SOAP"])
+def test_what_is_kept_from_step_to_step_changes_nothing(name: str) -> None:
+    """Against an optimizer that is made anew for every step; rates, threads and what has a gradient change."""
+    shapes = [(6, 4), (4, 6), (5, 5), (6, 4)] + ([] if name == "Muon" else [(7,), ()])
+    draw, threads = torch.Generator().manual_seed(0), torch.get_num_threads()
+    begun = [torch.randn(shape, generator=draw) for shape in shapes]
+    one, other = ([w.clone().requires_grad_() for w in begun] for _ in range(2))
+    kept = getattr(tw.optim, name)(one, lr=0.01)
+    state = kept.state_dict()
+    try:
+        for step in range(8):
+            anew = getattr(tw.optim, name)(other, lr=0.01)
+            anew.load_state_dict(state)
+            for optimizer in (kept, anew):
+                optimizer.param_groups[0]["lr"] = 0.01 * (1 + step % 3)
+            for k, (a, b) in enumerate(zip(one, other, strict=True)):
+                a.grad = None if k == step % 3 and name != "Prodigy" else torch.randn(a.shape, generator=draw)
+                b.grad = None if a.grad is None else a.grad.clone()
+            torch.set_num_threads(1 + step % 2)
+            kept.step()
+            anew.step()
+            state = copy.deepcopy(anew.state_dict())
+            for a, b in zip(one, other, strict=True):
+                torch.testing.assert_close(a, b, rtol=0, atol=0)
+    finally:
+        torch.set_num_threads(threads)

@@ -12,7 +12,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy as sp
@@ -27,7 +27,7 @@ from .generated import module
 from .lower import ConstantsPrinter, lower
 from .numba_cpu import FASTMATH, PREAMBLE, ScalarPrinter
 from .sweep_order import REDUCTIONS, SIZES, Loop, Order, order, small
-from .threads import Launch, addresses, run
+from .threads import Launch, Round, addresses
 
 _ARGUMENTS = ("_address", "_sizes", "_numbers")
 # of the operations that give one number for a tensor, what it is of the sum and the count
@@ -226,8 +226,7 @@ _MOST_SCRATCH = 2**26  # bytes that stay allocated in each thread that takes ste
 _STACK = 2**22  # weights that torch multiplies at once, so that the arrays between fit into the scratch
 
 
-@dataclass(frozen=True)
-class TensorStep:
+class TensorStep(NamedTuple):
     """A tensor to be updated in place.
 
     Attributes:
@@ -252,70 +251,89 @@ def covering(equations: Equations, dtype: torch.dtype, numbers: Sequence[float])
     return found
 
 
-def advance(found: Compiled, steps: Sequence[TensorStep], threads: int) -> None:
+def advance(found: Compiled, steps: Mapping[int, TensorStep], threads: int, kept: dict[Any, Sweep]) -> None:
     """One step of each tensor that goes by this, in place; if torch multiplies, those of one shape and with the same
     numbers are a stack.
 
     A tensor is one thread's, so that its sums have one order, and sums over the model go from tensor to tensor: however
     many threads there are, the loops give the same bits.
+
+    Args:
+        steps: by the place of each tensor, which says where its weight and its states lie.
+        kept: what was laid out for such places before, which this goes on with.
     """
-    groups: dict[Any, list[TensorStep]] = {}
-    for step in steps:
-        alike = (step.tensors[1].shape, step.numbers) if found.order.multiplies else ()
-        groups.setdefault(alike, []).append(step)
-    for group in groups.values():
-        most = max(1, _STACK // group[0].tensors[1].numel()) if found.order.multiplies else len(group)
+    groups: dict[Any, list[int]] = {}
+    for place, step in steps.items() if found.order.multiplies else ():
+        groups.setdefault((step.tensors[1].shape, step.numbers), []).append(place)
+    for group in groups.values() if found.order.multiplies else [[*steps]]:
+        most = max(1, _STACK // steps[group[0]].tensors[1].numel()) if found.order.multiplies else len(group)
         for k in range(0, len(group), most):
+            key, several = (found, *group[k : k + most]), [steps[place] for place in group[k : k + most]]
+            if key not in kept:
+                if len(kept) > 4 * len(steps):  # groups that no longer come
+                    kept.clear()
+                kept[key] = Sweep(found, several)
             _scratch.begin()
-            _run(found, group[k : k + most], threads)
+            kept[key].advance(several, threads)
 
 
-def _run(found: Compiled, group: Sequence[TensorStep], threads: int) -> None:
-    plan, weights, given = found.order, [step.tensors[1] for step in group], len(group[0].tensors)
-    matrices = [(1, w.numel()) if found.flat else shapes.matrix(w.shape, found.batched) for w in weights]
-    sizes, numbers = np.array(matrices, dtype=np.int64), np.array([step.numbers for step in group], dtype=np.float64)
-    address = np.zeros((len(group), len(plan.arrays)), dtype=np.int64)
-    address[:, :given] = [[x.data_ptr() for x in step.tensors] for step in group]
-    rest = {name: k for k, name in enumerate(plan.arrays) if k >= given}
-    places = {name: k for name, k in rest.items() if small(plan.arrays[name])}
-    room = _room(plan, places, weights[0].element_size(), sizes, address)
-    length = np.array([w.numel() for w in weights])
-    job, arrays = addresses(address, sizes, numbers), (address, sizes, numbers, room)
-    lying: dict[str, Any] = {}  # name → a stack, or a tensor of each
+class Sweep:
+    """Tensors laid out for the loops: what stays from step to step, while weights and states lie where they lay."""
 
-    def put(name: str, each: Any) -> None:
-        lying[name] = each
-        address[:, rest[name]] = [x.data_ptr() for x in each]
+    def __init__(self, found: Compiled, steps: Sequence[TensorStep]) -> None:
+        plan, weights, given = found.order, [step.tensors[1] for step in steps], len(steps[0].tensors)
+        self.found, self.given, self.dtype = found, [*plan.arrays.items()][:given], weights[0].dtype
+        self.matrices = [(1, w.numel()) if found.flat else shapes.matrix(w.shape, found.batched) for w in weights]
+        self.rest = {name: k for k, name in enumerate(plan.arrays) if k >= given}
+        sizes = np.array(self.matrices, dtype=np.int64)
+        self.numbers = np.empty((len(steps), len(plan.program.passed)))
+        self.address = np.zeros((len(steps), len(plan.arrays)), dtype=np.int64)
+        self.address[:, :given] = [[x.data_ptr() for x in step.tensors] for step in steps]
+        places = {name: k for name, k in self.rest.items() if small(plan.arrays[name])}
+        room = _room(plan, places, weights[0].element_size(), sizes, self.address)
+        # numbers of the whole model: a copy of each tensor's own
+        self.models = {name: k for k, (name, shape) in enumerate(self.given) if shape == MODEL}
+        columns = self.models | {name: self.rest[name] for name in plan.totals}
+        self.whole = {name: np.zeros(len(steps), dtype=_DTYPES[self.dtype]) for name in columns}
+        for name, column in columns.items():
+            copies = self.whole[name]
+            self.address[:, column] = copies.ctypes.data + copies.itemsize * np.arange(len(steps))
+        job, arrays = addresses(self.address, sizes, self.numbers), (self.address, sizes, self.numbers, room)
+        length = np.array([w.numel() for w in weights])
+        self.launches = [None if f is None else Launch(f, job, length, arrays) for f in found.functions]
+        self.rounds: dict[int, list[Round | None]] = {}  # by threads
 
-    for name in map(str, plan.copies.values()):
-        dtype = getattr(torch, found.forms[name]) if name in found.forms else weights[0].dtype
-        put(name, _scratch((len(group), *_extent(plan.arrays[name], matrices[0])), dtype))
-    whole: dict[str, np.ndarray] = {}  # numbers of the whole model: a copy of each tensor's own
+    def advance(self, steps: Sequence[TensorStep], threads: int) -> None:
+        plan, lying = self.found.order, dict[str, Any]()  # name → a stack, or a tensor of each
+        self.address[:, 0] = [step.tensors[0].data_ptr() for step in steps]
+        self.numbers[:] = [step.numbers for step in steps]
 
-    def copies(name: str, column: int, value: float) -> None:
-        whole[name] = np.full(len(group), value, dtype=str(weights[0].dtype).removeprefix("torch."))
-        address[:, column] = whole[name].ctypes.data + whole[name].itemsize * np.arange(len(group))
+        def put(name: str, each: Any) -> None:
+            lying[name] = each
+            self.address[:, self.rest[name]] = [x.data_ptr() for x in each]
 
-    models = {name: k for k, (name, shape) in enumerate([*plan.arrays.items()][:given]) if shape == MODEL}
-    for name, k in models.items():
-        copies(name, k, float(group[0].tensors[k]))
-    for name in plan.totals:
-        copies(name, rest[name], 0.0)
-    for k, (name, shape) in enumerate([*plan.arrays.items()][:given] if plan.multiplies else ()):
-        if name not in models:
-            lying[name] = [step.tensors[k].view(_extent(shape, matrices[0])) for step in group]
-    row: dict[Any, Any] = dict(zip(plan.program.passed, group[0].numbers, strict=True))
-    for function, (loops, products) in zip(found.functions, plan.stages, strict=True):
-        if function is not None:
-            run([Launch(function, job, length, arrays)], threads)
-        for name in (r.name for loop in loops for r in loop.results if r.name in plan.totals):
-            whole[name][:] = whole[name].sum(dtype=np.float64)
-        for product in products:
-            each = (lying[str(a)] if a.is_Symbol else [x.mT for x in lying[str(a.args[0])]] for a in product.arrays)
-            values = (float(row.get(number, number)) for number in product.numbers)
-            put(product.name, _PRODUCTS[product.operation](*each, *values))
-    for name, k in models.items():
-        group[0].tensors[k].fill_(float(whole[name][0]))
+        for name in map(str, plan.copies.values()):
+            dtype = getattr(torch, self.found.forms[name]) if name in self.found.forms else self.dtype
+            put(name, _scratch((len(steps), *_extent(plan.arrays[name], self.matrices[0])), dtype))
+        for name, copies in self.whole.items():
+            copies.fill(float(steps[0].tensors[self.models[name]]) if name in self.models else 0.0)
+        for k, (name, shape) in enumerate(self.given if plan.multiplies else ()):
+            if name not in self.models:
+                lying[name] = [step.tensors[k].view(_extent(shape, self.matrices[0])) for step in steps]
+        if threads not in self.rounds:
+            self.rounds[threads] = [None if one is None else Round([one], threads) for one in self.launches]
+        row: dict[Any, Any] = dict(zip(plan.program.passed, steps[0].numbers, strict=True))
+        for turn, (loops, products) in zip(self.rounds[threads], plan.stages, strict=True):
+            if turn is not None:
+                turn.run()
+            for name in (r.name for loop in loops for r in loop.results if r.name in plan.totals):
+                self.whole[name].fill(self.whole[name].sum(dtype=np.float64))
+            for product in products:
+                each = (lying[str(a)] if a.is_Symbol else [x.mT for x in lying[str(a.args[0])]] for a in product.arrays)
+                values = (float(row.get(number, number)) for number in product.numbers)
+                put(product.name, _PRODUCTS[product.operation](*each, *values))
+        for name, k in self.models.items():
+            steps[0].tensors[k].fill_(float(self.whole[name][0]))
 
 
 def _extent(shape: Shape, matrix: Sequence[int]) -> tuple[int, int]:

@@ -94,7 +94,7 @@ class Order:
         moved = {name: new for name, new in outputs.items() if self._told(new) != symbol(name)}
         self.stages = self._stages(moved)
 
-    @property
+    @functools.cached_property
     def multiplies(self) -> bool:
         """Whether torch is needed between loops."""
         return any(products for _, products in self.stages)

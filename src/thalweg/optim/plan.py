@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from ..formulas import Formula
+from ..kernels import numba_tensors
 from ..kernels.formats import FusedOptions
 from ..kernels.lower import lower
 from . import reference, sharded, tensors
@@ -70,7 +71,8 @@ class Plan:
             of those whose rule looks beyond one weight.
         counts: (parameters,) steps taken; the optimizer's states are views of it.
         row_states: (parameters, numbers) the states of one number; likewise.
-        plain: of those of `together`, whether compiled loops read and write them where they lie.
+        places: of those of `together`; `kinds` are the pairs of equations and group among them, with a formula, and
+            `kind` says which of these each is.
     """
 
     def __init__(self, optimizer: Optimizer, params: list[Tensor], gradients: list[Tensor | None]) -> None:
@@ -89,7 +91,11 @@ class Plan:
             self.together, tensors.share(of_tensors, optimizer.state, params, optimizer.rule.state), strict=True
         ):
             self.parameters[k] = h
-        self.plain = [tensors.plain(self.parameters[k]) for k in self.together]
+        self.places = [tensors.place_of(self.parameters[k]) for k in self.together]
+        self.kept = dict[Any, numba_tensors.Sweep]()
+        several = [(h.formula.equations, h.group) for h in map(self.parameters.__getitem__, self.together)]
+        self.kinds = {kind: self.parameters[k].formula for kind, k in zip(several, self.together, strict=True)}
+        self.kind = [[*self.kinds].index(kind) for kind in several]
         self.shards = sharded.shards(params, [h.index for h in self.parameters])
         self._count(optimizer, params)
         self._split(optimizer)
@@ -265,12 +271,11 @@ class Plan:
     def _beyond_one_weight(self, used: Sequence[Tensor], loss: float, factor: float | Tensor) -> None:
         places, several = self.together, [self.parameters[k] for k in self.together]
         gradients = [self._scaled(k, used[k], factor) for k in places]
-        alike = {(h.formula.equations, h.group): h for h in several}
-        values = {key: self._hyperparameters(h.formula, h.group) for key, h in alike.items()}
-        numbers = [values[h.formula.equations, h.group] for h in several]
+        values = [self._hyperparameters(formula, group) for (_, group), formula in self.kinds.items()]
+        numbers = [values[kind] for kind in self.kind]
         rows = self.row_states[places]
         counts = self.counts[places].tolist()
-        tensors.update(several, self.plain, gradients, counts, rows, numbers, loss, self.options)
+        tensors.update(several, self.places, self.kept, gradients, counts, rows, numbers, loss, self.options)
         self.row_states[places] = rows
         for k in places if self.options.zero_grad else ():
             used[k].zero_()
@@ -279,7 +284,8 @@ class Plan:
         """The gradient as it is used, in the dtype of the computation."""
         h = self.parameters[place]
         factor = (factor.to(g.device) if isinstance(factor, Tensor) else factor) * self.table.signs[h.group]
-        g = g.to(reference.computed_in(h.weight))
+        wide = reference.computed_in(h.weight)
+        g = g if g.dtype is wide else g.to(wide)
         return g if isinstance(factor, float) and factor == 1.0 else g * factor
 
     def _by_reference(self, place: int, g: Tensor, loss: float, factor: float | Tensor) -> None:

@@ -8,7 +8,7 @@ float32 (float64 where the weight is) and rounded once into the formats that wei
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -55,9 +55,22 @@ def share(
     return shared
 
 
+class Place(NamedTuple):
+    """Where a parameter lies, which a step need not look up: as long as a plan holds, it stays there.
+
+    Attributes:
+        tensors: the weight and its states.
+        plain: whether compiled loops read and write these as they are.
+    """
+
+    tensors: tuple[Tensor, ...]
+    plain: bool
+
+
 def update(
     parameters: Sequence[Parameter],
-    plain: Sequence[bool],
+    places: Sequence[Place],
+    kept: dict[Any, numba_tensors.Sweep],
     gradients: Sequence[Tensor],
     counts: Sequence[float],
     numbers: np.ndarray,
@@ -68,63 +81,66 @@ def update(
     """One step of these parameters, in place.
 
     Args:
-        plain: see the function of that name.
+        kept: what was laid out for these places, from step to step.
         gradients: times the step's factor, in the dtype of the computation.
         counts: the steps of each, this one included.
         numbers: (parameters, numbers) the states of one number; advanced in place.
+        hyperparameters: one mapping for all that share them.
     """
     steps: list[TensorStep] = []
-    scalars_of: dict[Any, tuple[list[float], list[float]]] = {}  # most tensors share them
-    for h, g, t, row, values in zip(parameters, gradients, counts, numbers, hyperparameters, strict=True):
+    scalars_of: dict[Any, tuple[tuple[float, ...], list[float]]] = {}  # most tensors share them
+    each = zip(parameters, places, gradients, counts, numbers, hyperparameters, strict=True)
+    for h, place, g, t, row, values in each:
         equations, single = h.formula.equations, h.formula.equations.single
-        alike = (equations, t, *values.values(), *row)
+        alike = (id(equations), id(values), t, *(row if single else ()))
         if alike not in scalars_of:
             named = {name: torch.tensor(value, dtype=torch.float64) for name, value in zip(single, row, strict=False)}
-            scalars_of[alike] = scalars(equations, values, named, int(t), loss), [*map(float, named.values())]
-        passed, row[: len(single)] = scalars_of[alike]
+            passed = tuple(scalars(equations, values, named, int(t), loss))
+            scalars_of[alike] = passed, [*map(float, named.values())]
+        passed, advanced = scalars_of[alike]
+        if single:
+            row[: len(single)] = advanced
         g = g if options.clip_value is None else g.clamp(-options.clip_value, options.clip_value)
-        steps.append(TensorStep((g, h.weight.detach(), *h.states), tuple(passed)))
+        steps.append(TensorStep((g, *place.tensors), passed))
     updates, others = [], []
-    compiled: dict[numba_tensors.Compiled, list[TensorStep]] = {}
-    for h, t, step, program in zip(parameters, counts, steps, _compiled(parameters, plain, steps), strict=True):
+    compiled: dict[numba_tensors.Compiled, dict[int, TensorStep]] = {}
+    programs = _compiled(parameters, places, steps)
+    for k, (h, t, step, program) in enumerate(zip(parameters, counts, steps, programs, strict=True)):
         equations, (g, w, *_) = h.formula.equations, step.tensors
         if program is not None:
-            compiled.setdefault(program, []).append(step)
+            compiled.setdefault(program, {})[k] = step
         else:
             others.append((h, t))
-            each = reference.readable(h, options, g.dtype)
-            updates.append(staged.TensorUpdate(equations, w.to(g.dtype), g, each, step.numbers))
+            own = reference.readable(h, options, g.dtype)
+            updates.append(staged.TensorUpdate(equations, w.to(g.dtype), g, own, step.numbers))
     for program, alike in compiled.items():
-        numba_tensors.advance(program, alike, torch.get_num_threads())
+        numba_tensors.advance(program, alike, torch.get_num_threads(), kept)
     ends = [*zip(others, staged.advance(updates), strict=True)]
     for (h, t), (w, after) in reversed(ends):  # a number of the whole model is that of the first parameter
         reference.store(h, int(t), w, after, options)
 
 
 def _compiled(
-    parameters: Sequence[Parameter], plain: Sequence[bool], steps: Sequence[TensorStep]
+    parameters: Sequence[Parameter], places: Sequence[Place], steps: Sequence[TensorStep]
 ) -> list[numba_tensors.Compiled | None]:
     """The compiled loops that each goes through: of those that look at the whole model all through the same or none."""
     programs, known = list[numba_tensors.Compiled | None](), dict[Any, numba_tensors.Compiled | None]()
-    for h, lies, step in zip(parameters, plain, steps, strict=True):
-        equations, (g, w, *_) = h.formula.equations, step.tensors
-        if (key := (equations, w.dtype, step.numbers)) not in known:
-            known[key] = None if equations.single else numba_tensors.covering(*key)
+    for h, place, step in zip(parameters, places, steps, strict=True):
+        equations, g, w = h.formula.equations, step.tensors[0], step.tensors[1]
+        if (key := (id(equations), id(step.numbers), w.dtype)) not in known:
+            known[key] = None if equations.single else numba_tensors.covering(equations, w.dtype, step.numbers)
         found = known[key]
-        reached = lies and g.dtype is w.dtype and g.is_contiguous()
+        reached = place.plain and g.dtype is w.dtype and g.is_contiguous()
         programs.append(found if found is not None and reached and found.takes(w) else None)
     whole = [h.formula.equations.whole for h in parameters]
     together = None not in programs and len(set(programs)) == 1
     return [program if together or not of else None for program, of in zip(programs, whole, strict=True)]
 
 
-def plain(h: Parameter) -> bool:
-    """Whether compiled loops read and write the weight and the states where they lie."""
+def place_of(h: Parameter) -> Place:
     equations = h.formula.equations
     names = [name for name, _ in lower(equations).states]
     own = [s for s, name in zip(h.states, names, strict=True) if equations.shape(name) != shapes.MODEL]
-    return (
-        h.average is None
-        and all(scale is None for scale in h.scales)
-        and all(x.dtype is h.weight.dtype and x.is_contiguous() for x in (h.weight, *own))
-    )
+    plain = h.average is None and all(scale is None for scale in h.scales)
+    plain = plain and all(x.dtype is h.weight.dtype and x.is_contiguous() for x in (h.weight, *own))
+    return Place((h.weight.detach(), *h.states), plain)
