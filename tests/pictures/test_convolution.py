@@ -13,6 +13,7 @@ from thalweg.errors import UsageError
 from thalweg.pictures.files import write
 
 RNG = np.random.default_rng(0)
+PRINTED = 760  # pixels across a still picture
 
 
 def shown(given: Any) -> np.ndarray:
@@ -72,6 +73,18 @@ def test_the_sum_is_written_and_the_padding_is_no_image() -> None:
         *products, value = frame.data[2].text[0].replace("−", "-").split("<br>")
         assert len(products) == 2
         assert eval(" ".join(products).replace("·", "*")) == found.values[place] == float(value.removeprefix("= "))
+
+
+def test_the_written_sum_fits_into_its_panel() -> None:
+    """A letter is about half as wide as it is high, and what lies beyond the panel is cut off."""
+    image = RNG.integers(-19, 20, size=(8, 8)).astype(float)
+    for kernel in (np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]), np.full((3, 3), -0.11)):
+        figure = tw.convolve(image, kernel, padding=1).picture()
+        room = figure.layout.xaxis2.domain
+        width = (room[1] - room[0]) * (PRINTED - figure.layout.margin.l - figure.layout.margin.r)
+        for frame in figure.frames:
+            longest = max(map(len, frame.data[2].text[0].split("<br>")))
+            assert 0.53 * frame.data[2].textfont.size * longest <= width
 
 
 def test_where_nothing_moves_every_value_is_read() -> None:

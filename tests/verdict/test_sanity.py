@@ -102,6 +102,14 @@ def test_a_metric_without_a_value_is_said(tmp_path: Path) -> None:
     assert re.match(r"The metric fails has no value for \d+ of \d+ finished runs", one)
 
 
+def test_runs_without_validation_samples_lack_no_metric(tmp_path: Path) -> None:
+    """The last runs of a study with folds train on every sample: their metrics are those of the test samples."""
+    of = {"train": (X, CLASSES), "test": (X[:60], CLASSES[:60]), "metrics": ("accuracy",)}
+    problem = tw.Problem(model=lambda: nn.Linear(4, 2), name="folded", **of)
+    study = tw.compare(problem, **SMALL, folds=3, store=tmp_path / "folds.db")
+    assert study.verdict.signs == ()
+
+
 def test_a_problem_without_mistakes_has_none(tmp_path: Path) -> None:
     study, said = signs({"train": (X, CLASSES)}, tmp_path)
     assert said == []

@@ -23,6 +23,7 @@ FRAMES = 120  # that can be watched
 CELLS = 300_000  # numbers that all frames of one picture may hold
 READ = 12  # cells of at most so many rows and columns have their numbers written in them
 WRITTEN = 9  # products that are written out one by one
+LETTERS = 22  # of 12 pixels, that fit into a line below the kernel of an image
 CHANNELS = 4
 
 
@@ -124,7 +125,9 @@ def sliding_image(
         top, left = y * stride[0], x * stride[1]
         under = planes[:, top : top + rows, left : left + columns]
         total = _products(under[0], kernels[0], float(values[y, x])) if written else ""
-        said = words([(columns - 1) / 2], [rows - 0.3], [total], size=12, textposition="bottom center")
+        longest = max(map(len, total.split("<br>")))
+        size = 12 * min(1, LETTERS / max(longest, 1))
+        said = words([(columns - 1) / 2], [rows - 0.3], [total], size=size, textposition="bottom center")
         cells = _kernel(so_far, max(-low, high)) if low < 0 < high else _cells(so_far, low, high)
         return [cells, _outline(y, x, 1, 1), said, *[_outline(top, left, rows, columns)] * channels]
 
@@ -271,7 +274,7 @@ def _products(part: np.ndarray, kernel: np.ndarray, value: float) -> str:
     """Every product under the kernel, a line for each of its rows, and their sum."""
     terms = zip(_bare(part), _bare(kernel), strict=True)
     lines = [" + ".join(f"{a}·{k}" for a, k in zip(*row, strict=True)) for row in terms]
-    return "<br>+ ".join(lines) + f"<br>= {short(float(value))}"
+    return " +<br>".join(lines) + f"<br>= {short(float(value))}"
 
 
 def _bare(z: np.ndarray) -> list[list[str]]:
@@ -297,7 +300,7 @@ def _outline(y: int, x: int, rows: int, columns: int, colour: str = VERMILION, w
 def _widths(shapes: Sequence[tuple[int, ...]]) -> list[float]:
     """The image as wide as the values; the kernel with room for its sum."""
     image, kernel, values = (shape[1] for shape in shapes)
-    parts = [max(image, 1), max(kernel, image / 2.4), max(values, image / 3)]
+    parts = [max(image, 1), max(kernel, image / 2), max(values, image / 3)]
     return [part / sum(parts) for part in parts]
 
 

@@ -76,6 +76,8 @@ def _targets(problem: Mapping[str, Any]) -> Iterator[str]:
 
 def _metrics(problem: Mapping[str, Any], members: pd.DataFrame) -> Iterator[str]:
     ended = members[members["status"] == "finished"]
+    if "fold" in ended:  # the last runs, on all samples, are judged on test samples alone
+        ended = ended[ended["fold"].notna()]
     for name in problem.get("metrics", ()):
         lacking = int(ended[f"validation_{name}"].isna().sum()) if f"validation_{name}" in ended else 0
         if lacking:
