@@ -113,6 +113,7 @@ def test_a_report_is_said_throughout(tiny: Study, tmp_path: Path) -> None:
         "regularizer early_stopping",
         "regularizer",
         "formula asgd",
+        "formula halving",
         "formula",
         "surfaces",
         "problems",
@@ -121,6 +122,7 @@ def test_a_report_is_said_throughout(tiny: Study, tmp_path: Path) -> None:
         "bag breast-cancer --members 2 --epochs 1",
         "boost breast-cancer --members 2 --epochs 1",
         "compare breast-cancer --optimizers sgd --rates 0.1 --seeds 1 --epochs 1 --confirmation 0 --grow 0 --yes",
+        "compare breast-cancer --dry-run",
     ],
 )
 def test_what_commands_print_is_said(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

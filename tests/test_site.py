@@ -20,6 +20,13 @@ def test_the_reference_has_every_public_name() -> None:
     assert {*re.findall(r"^::: thalweg\.(\w+)$", pages, re.MULTILINE)} >= {*tw.__all__} - {"__version__"}
 
 
+def test_no_hook_takes_the_name_of_a_module_of_python() -> None:
+    """griffe registers its extensions by their files' names: docs/site.py was what `import site` gave afterwards."""
+    hooks = re.findall(r"docs/(\w+)\.py", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert hooks
+    assert not {*hooks} & sys.stdlib_module_names
+
+
 @pytest.mark.slow
 def test_it_builds_without_a_warning(tmp_path: Path) -> None:
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from tests.cli import asked
 from thalweg.formulas import FORMULAS
@@ -20,6 +21,16 @@ run = partial(asked.run, "formula", columns=160)
 def test_the_table_holds_every_rule(width: int) -> None:
     words = run(columns=width).split()
     assert [name for name in FORMULAS if name not in words] == []
+
+
+@pytest.mark.parametrize("width", [80, 110, 130, 160])
+def test_wide_letters_cut_no_name_short(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Korean letters are two columns wide."""
+    monkeypatch.setenv("THALWEG_LANGUAGE", "ko")
+    lines = run(columns=width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    words = " ".join(" ".join(lines).replace(",", " ").split())
+    assert [name for name, rule in FORMULAS.items() if f" {name} {rule.year or ''}" not in words] == []
 
 
 @pytest.mark.parametrize("name", FORMULAS)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError
-from ..language import say, wrapped
+from ..language import mark, say, wrapped
 from .options import Everything
 from .result import print_json, rule_of, terminal
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..formulas import Formula
 
 EXAMPLE = "Example: thalweg formula 'rmsprop(centered=True)'"
@@ -46,29 +49,44 @@ def formula(
 
 def _catalogue(rules: list[Formula]) -> None:
     """The direction × rate table: what a rule follows, and how its rate is set."""
-    from rich import box
     from rich.console import Console
+
+    console = Console(highlight=False)
+    for folded in (False, True):
+        table = _table(rules, folded)
+        if Console(width=1000).measure(table).maximum <= console.width:
+            console.print(table)
+            break
+    else:
+        _listed(rules)
+    print(say("One of them: thalweg formula adam. Years are those of the first publication."))
+
+
+def _table(rules: list[Formula], folded: bool) -> Table:
+    """Its heads in one line each, or folded to their longest word: rich would cut names short to fit heads in."""
+    from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
+
+    def head(words: str, beside: Sequence[str] = ()) -> str:
+        width = max(map(cell_len, (*beside, *words.split())))
+        return "\n".join(wrapped(words, width)) if folded else words
 
     rates = list(dict.fromkeys(rule.rate for rule in rules))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
-    table.add_column(say("rate ↓  direction →"))
+    corner = say("rate ↓  direction →")
+    table.add_column(corner.replace("  ", "\n") if folded else corner)
     directions = list(dict.fromkeys(rule.direction for rule in rules))
     for direction in directions:
         dated = [f"{rule.name} {rule.year}" for rule in rules if rule.direction == direction]
-        table.add_column(say(direction), min_width=max(map(len, (*dated, *say(direction).split()))))
+        table.add_column(head(say(direction), dated))
     for rate in rates:
         cells = []
         for direction in directions:
             here = [r for r in rules if (r.rate, r.direction) == (rate, direction)]
             cells.append("\n".join(f"{r.name} {r.year or ''}".rstrip() for r in here))
-        table.add_row(say(rate), *cells, end_section=True)
-    console = Console(highlight=False)
-    if Console(width=1000).measure(table).minimum > console.width:
-        _listed(rules)
-    else:
-        console.print(table)
-    print(say("One of them: thalweg formula adam. Years are those of the first publication."))
+        table.add_row(head(say(rate)), *cells, end_section=True)
+    return table
 
 
 def _listed(rules: list[Formula]) -> None:
@@ -108,7 +126,7 @@ def _one(rule: Formula) -> str:
     )
     lines.append(say("grew from  {parents}", parents=", ".join(rule.parents) or say("nothing before it")))
     start = " " * cell_len(say("source     {source}", source=""))
-    lines += wrapped(say("source     {source}", source=rule.source or say("none given")), width, start)
+    lines += wrapped(say("source     {source}", source=say(rule.source or mark("none given"))), width, start)
     if rule.departs:
         start = " " * cell_len(say("departs    {departs}", departs=""))
         lines += wrapped(say("departs    {departs}", departs=say(rule.departs)), width, start)

@@ -36,12 +36,18 @@ class Stage:
     at_most: bool = False
 
     def __str__(self) -> str:
-        most = "at most " * self.at_most
-        where = " more, if best rates lie on the edges of the grid" * (self.name == GROWTH)
-        return (
-            f"{self.name}: {most}{self.settings:,} settings, {self.runs:,} runs, {self.steps:,} steps{where}; "
-            f"about {duration(self.seconds)}"
+        counts = say(
+            "{settings:,} settings, {runs:,} runs, {steps:,} steps",
+            settings=self.settings,
+            runs=self.runs,
+            steps=self.steps,
         )
+        if self.name == GROWTH:
+            counts = say("{counts} more, if best rates lie on the edges of the grid", counts=counts)
+        if self.at_most:
+            counts = say("at most {counts}", counts=counts)
+        time = say("about {time}", time=duration(self.seconds))
+        return f"{say(self.name)}: {counts}; {time}"
 
 
 @dataclass(frozen=True)
@@ -84,11 +90,23 @@ class ProgramForecast:
 
     def __str__(self) -> str:
         names = {"model": self.model, "loss": self.loss, "regularizer": self.regularizer, "optimizer": self.own}
-        what = ", ".join([f"batch size {self.batch_size}", *(f"{k} {v}" for k, v in names.items() if v is not None)])
-        way = self.way if self.why is None else f"{self.way} ({self.why.rstrip('.')})"
-        return (
-            f"{what}: {way}; {_step(self.step_seconds)} for a member's step; {self.blocks:,} blocks of at most "
-            f"{self.members:,} members; {shown(self.memory)} for {self.at_once} at once"
+        what = ", ".join(
+            [
+                say("batch size {size}", size=self.batch_size),
+                *(f"{say(name)} {level}" for name, level in names.items() if level is not None),
+            ]
+        )
+        way = say(self.way) if self.why is None else f"{say(self.way)} ({self.why.rstrip('.')})"
+        return say(
+            "{what}: {way}; {time} for a member's step; {blocks:,} blocks of at most {members:,} members; {memory} for "
+            "{count} at once",
+            what=what,
+            way=way,
+            time=_step(self.step_seconds),
+            blocks=self.blocks,
+            members=self.members,
+            memory=shown(self.memory),
+            count=self.at_once,
         )
 
 
@@ -117,9 +135,15 @@ class RunForecast:
     evaluation_seconds: float = 0.0  # which is part of a report
 
     def __str__(self) -> str:
-        memory = "" if self.memory is None else f"; {shown(self.memory)} for {self.at_once} at once"
-        least = "at least " * self.at_least
-        return f"batch size {self.batch_size}: {least}{self.step_seconds:.2g} s for a report, one by one{memory}"
+        time = say("{seconds:.2g} s", seconds=self.step_seconds)
+        words = say(
+            "batch size {size}: {time} for a report, one by one",
+            size=self.batch_size,
+            time=say("at least {time}", time=time) if self.at_least else time,
+        )
+        if self.memory is None:
+            return words
+        return f"{words}; " + say("{memory} for {count} at once", memory=shown(self.memory), count=self.at_once)
 
 
 @dataclass(frozen=True)
@@ -243,10 +267,14 @@ class Forecast:
         return {**asdict(self), **sums}
 
     def __str__(self) -> str:
-        free = "" if self.free is None else f", of {shown(self.free)} that are free"
-        memory = "" if self.memory is None else f"; {shown(self.memory)} of memory{free}"
-        head = f"{self.problem}: {self._time}{memory}; {shown(self.disk)} of disk."
-        data = [] if self.data is None else [f"data: {shown(self.data)}"]
+        parts = [self._time]
+        if self.memory is not None:
+            memory = say("{memory} of memory", memory=shown(self.memory))
+            free = "" if self.free is None else say(", of {free} that are free", free=shown(self.free))
+            parts.append(memory + free)
+        parts.append(say("{disk} of disk", disk=shown(self.disk)))
+        head = f"{self.problem}: {'; '.join(parts)}."
+        data = [] if self.data is None else [say("data: {size}", size=shown(self.data))]
         return "\n".join([head, *self.warnings, *map(str, self.stages), *map(str, self.programs), *data])
 
 
@@ -267,7 +295,9 @@ def duration(seconds: float) -> str:
     ('7.9 s', '10.0 min', '5.6 h', '11.6 days')
     """
     if seconds >= 3 * 24 * 3600:
-        return f"{seconds / (24 * 3600):.1f} days"
+        return say("{days:.1f} days", days=seconds / (24 * 3600))
     if seconds >= 90 * 60:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.2g} s"
+        return say("{hours:.1f} h", hours=seconds / 3600)
+    if seconds >= 90:
+        return say("{minutes:.1f} min", minutes=seconds / 60)
+    return say("{seconds:.2g} s", seconds=seconds)

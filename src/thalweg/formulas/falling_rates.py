@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..language import mark
 from .base import Update, formula
 from .drop_in import DropIn
 from .meanings import Meaning
@@ -31,13 +32,13 @@ def asgd(g, w, t, average, rate, *, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, wei
 
 
 @formula(
-    source="course notes; a form of the bold driver",
+    source=mark("course notes; a form of the bold driver"),
     year=None,
     parents=("sgd",),
     initial={"scale": 1.0},
     direction="gradient",
     rate="following the loss",
-    idea="halves the rate when the loss stays",
+    idea="halves the rate when the loss falls",
     meanings={"factor": Meaning("factor of the rate when the loss has gone down", "(0, ∞)")},
 )
 def halving(g, loss, t, scale, previous, *, lr=1e-1, factor=0.5):

@@ -278,7 +278,7 @@ def _products(part: np.ndarray, kernel: np.ndarray, value: float) -> str:
     """Every product under the kernel, a line for each of its rows, and their sum."""
     terms = zip(_bare(part), _bare(kernel), strict=True)
     lines = [" + ".join(f"{a}·{k}" for a, k in zip(*row, strict=True)) for row in terms]
-    return "<br>+ ".join(lines) + f"<br>= {short(float(value))}"
+    return " +<br>".join(lines) + f"<br>= {short(float(value))}"
 
 
 def _size(sums: Iterable[str], share: float) -> float:
@@ -310,7 +310,7 @@ def _outline(y: int, x: int, rows: int, columns: int, colour: str = VERMILION, w
 def _widths(shapes: Sequence[tuple[int, ...]]) -> list[float]:
     """The image as wide as the values; the kernel with room for its sum."""
     image, kernel, values = (shape[1] for shape in shapes)
-    parts = [max(image, 1), max(kernel, image / 2.4), max(values, image / 3)]
+    parts = [max(image, 1), max(kernel, image / 2), max(values, image / 3)]
     return [part / sum(parts) for part in parts]
 
 

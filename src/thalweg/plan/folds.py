@@ -77,8 +77,13 @@ class Folds:
         >>> str(Folds("KFold", {"n_splits": 5}, 5, 0.25, ""))
         '5 folds, KFold(n_splits=5)'
         """
+        return f"{self.count} folds, {self.code}"
+
+    @property
+    def code(self) -> str:
+        """The splitter, as it is written in Python."""
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
-        return f"{self.count} folds, {self.splitter}({arguments if len(arguments) < 100 else '…'})"
+        return f"{self.splitter}({arguments if len(arguments) < 100 else '…'})"
 
     def rows(self, ready: Prepared) -> list[Rows]:
         """For each fold, the rows of the pool to train on, and those to judge on.

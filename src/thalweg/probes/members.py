@@ -36,13 +36,20 @@ def solutions(
     module = built(ready)
     module.load_state_dict(states[-1], strict=False)
     if to is None:
-        return f"{setting.optimizer} on {ready.name}", module, ready, states, None
+        return (
+            say("{optimizer} on {problem}", optimizer=setting.optimizer, problem=ready.name),
+            module,
+            ready,
+            states,
+            None,
+        )
     if not isinstance(to, str):
         raise UsageError(
             say("to= of a study is another optimizer's label, and this one is of type {kind}.", kind=type(to).__name__)
         )
     other = _path(results, programs, results.chosen(to), 1)[-1]
-    return f"{setting.optimizer} to {to} on {ready.name}", module, ready, states, other
+    name = say("{optimizer} to {to} on {problem}", optimizer=setting.optimizer, to=to, problem=ready.name)
+    return name, module, ready, states, other
 
 
 def _path(results: Results, programs: Programs, setting: Setting, points: int) -> list[State]:

@@ -58,7 +58,7 @@ def _told(rule: Formula) -> dict[str, Any]:
         "label": rule.label,
         "words": say(rule.doc.partition("\n")[0]),
         "year": rule.year,
-        "source": rule.source,
+        "source": say(rule.source),
         "departs": say(rule.departs),
         "idea": say(rule.idea),
         "parents": list(rule.parents),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.progress import Progress
 from ..errors import WorkError
-from ..language import say
+from ..language import mark, say
 from ..plan.plan import Plan
 from ..problem.loop import Loop
 from ..problem.prepare import Prepared
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Ask = Callable[["Forecast"], bool]
 HOUR = 3600.0  # seconds, from which a study is long
-SHORTER = "a time (minutes=30, --minutes 30) plans a study that fits; --dry-run says what takes how long"
+SHORTER = mark("a time (minutes=30, --minutes 30) plans a study that fits; --dry-run says what takes how long")
 
 
 def opened(
@@ -60,7 +60,7 @@ def opened(
     for line in (*filter(None, [data]), would.line, *words):
         display.note(line)
     if would.seconds > HOUR and ask is None:
-        display.note(f"That is {duration(would.seconds)}: {SHORTER}.")
+        display.note(say("That is {time}: {shorter}.", time=duration(would.seconds), shorter=SHORTER))
     elif would.seconds > HOUR and ask is not None and not ask(would):
-        raise WorkError(f"nothing was trained, and nothing is stored; {SHORTER}.")
+        raise WorkError(say("nothing was trained, and nothing is stored; {shorter}.", shorter=SHORTER))
     return Opened(members, would, words, None if limit is None else limit.end)

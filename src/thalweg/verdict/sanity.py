@@ -76,8 +76,8 @@ def _targets(problem: Mapping[str, Any]) -> Iterator[str]:
 
 def _metrics(problem: Mapping[str, Any], members: pd.DataFrame) -> Iterator[str]:
     ended = members[members["status"] == "finished"]
-    if "validation_loss" in ended:  # runs on all samples, after a cross-validation, have no validation part
-        ended = ended[ended["validation_loss"].notna()]
+    if "fold" in ended:  # the last runs, on all samples, are judged on test samples alone
+        ended = ended[ended["fold"].notna()]
     for name in problem.get("metrics", ()):
         lacking = int(ended[f"validation_{name}"].isna().sum()) if f"validation_{name}" in ended else 0
         if lacking:

@@ -447,7 +447,10 @@ def _cross_validated(folds: Folds, confirmed: bool) -> list[str]:
     """What the two kinds of loss are measured on, without a validation part."""
     words = [
         say(
-            "Validation losses are means over {folds}; their intervals allow for samples that folds share.", folds=folds
+            "Validation losses are means over {count} folds, {splitter}; their intervals allow for samples that folds "
+            "share.",
+            count=folds.count,
+            splitter=folds.code,
         )
     ]
     if confirmed:
