@@ -229,6 +229,12 @@ def test_nothing_is_simplified_again_when_it_is_evaluated() -> None:
         assert tw.function("x0*sin(x0) + sin(x0)")(2) == pytest.approx(3 * np.sin(2))
 
 
+@pytest.mark.parametrize("value", ["a", "2", None, 1j, {}, [[1], [1, 2]], [1, None]], ids=repr)
+def test_what_is_no_number_is_no_value(value: object) -> None:
+    with pytest.raises(ExpressionError, match=r"the value of a variable is .*; give a number or an array of them"):
+        tw.function("x^2")(value)
+
+
 def test_torch_differentiates_through() -> None:
     at = torch.tensor([0.3, 2.0], dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(tw.function("x*sin(x) + max(x, 1) + sqrt(2)").__call__(at).sum(), at)

@@ -86,6 +86,8 @@ def test_formulas() -> None:
         (("1,2", "exp(-x)"), "'exp(-x)' is read as a function"),
         (("1,nan", "1"), "the signal '1,nan' is not of finite numbers alone"),
         (("1,2", "1", "--padding", "round"), "the padding is 'round'"),
+        (("1,a", "1"), "the signal '1,a' cannot be read: 'a' is not a number"),
+        (("1,2;3", "1"), "has rows of 2, 1 numbers; give as many in each"),
         (("1,2", "1", "--padding", "1e12"), "the padding is 1000000000000; give a whole number from 0 to 100,000,000"),
         (("1,2", "1", "--padding", "1e8"), "would have 200,000,002 numbers; at most 100,000,000 are allowed"),
         (("1,2", "1", "--stride", "0"), "the stride is 0"),

@@ -18,7 +18,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from ..errors import ExpressionError
+from ..errors import ExpressionError, short
 from ..language import say
 from .closed import DIGITS, value
 
@@ -176,8 +176,14 @@ def _as_tensor(torch: Any, function: Callable[..., Any], values: tuple[Any, ...]
 
 
 def _floating(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(float)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biufO" or (array.dtype.kind == "O" and None in array.flat):
+            raise TypeError("no numbers")
+        return array if array.dtype.kind == "f" else array.astype(float)
+    except (ValueError, TypeError) as error:  # or rows of several lengths
+        words = say("the value of a variable is {given}; give a number or an array of them.", given=short(repr(value)))
+        raise ExpressionError(words) from error
 
 
 @functools.cache

@@ -51,7 +51,12 @@ def array_of(text: str, what: Word) -> np.ndarray:
     if len({len(row) for row in rows}) > 1:
         counts = ", ".join(str(len(row)) for row in rows)
         raise UsageError(
-            say("the {what} {text} has rows of {counts} numbers.", what=what, text=repr(short(text)), counts=counts)
+            say(
+                "the {what} {text} has rows of {counts} numbers; give as many in each.",
+                what=what,
+                text=repr(short(text)),
+                counts=counts,
+            )
         )
     return _checked(np.array(rows[0] if len(rows) == 1 else rows), text, what)
 

@@ -26,7 +26,7 @@ __all__ = ["EXAMPLE", "SETTINGS", "convolve"]
 EXAMPLE = 'Example: thalweg convolve "1,2,3" "0,1,0.5" --padding full -o convolution.html'
 MOST = 12  # values along an axis of what is printed
 TERMS = 5  # products of a sum that is written out
-_NUMBERS = re.compile(r"([\d\s.,;/eE+-]|nan|inf)+")
+_NUMBERS = re.compile(r"([\d\s./eE+-]|nan|inf)+|[^()]*[,;].*")  # no formula has a comma before its parentheses
 
 
 def convolve(
