@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError
-from ..language import say
-from .listing import print_words
+from ..language import mark, say
+from .listing import columns, print_table, print_words
 from .options import BatchSize, Device, Json, Precision, Problem
 from .picture import Drawn, check_picture, write_picture
 from .result import finite, print_json, records, rule_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..probes.range_test import RangeTest
 
 EXAMPLE = "Example: thalweg range digits --optimizer adam --steps 200 -o range.html"
 
@@ -32,7 +37,6 @@ def range_test(
 ) -> None:
     """Test a range of learning rates for a few steps each, and suggest one, saying how sure that is."""
     from ..probes.range_test import range_test as run
-    from ..verdict.intervals import Interval
 
     check_picture(output)
     result = run(
@@ -55,8 +59,14 @@ def range_test(
         return
     print_words(result.sentence)
     print()
+    names = ("rate", "validation loss", mark("chance\nof best"), "")
+    print_table(columns(names, _rows(result, seeds), right=("rate", names[2])))
+
+
+def _rows(result: RangeTest, seeds: int) -> Iterator[tuple[str, str, str, str]]:
+    from ..verdict.intervals import Interval
+
     for row in result.table().itertuples():
-        ring = "←" if row.lr == result.suggestion else ""
-        lost = say("  {diverged} of {seeds} diverged", diverged=row.diverged, seeds=seeds) if row.diverged else ""
+        lost = say("{diverged} of {seeds} diverged", diverged=row.diverged, seeds=seeds) if row.diverged else ""
         loss = "∞" if row.diverged else str(Interval(row.validation_loss, row.low, row.high))
-        print(f"{row.lr:>10.3g}  {loss:<28} {row.chance:>4.0%}{lost} {ring}".rstrip())
+        yield f"{row.lr:.3g}", loss, f"{row.chance:.0%}", "←" if row.lr == result.suggestion else lost
