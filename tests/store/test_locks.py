@@ -20,14 +20,37 @@ def test_looking_at_a_store_that_is_being_written(look: object, tmp_path: Path) 
     """Another process that closes the store would remove the log of a writer without its locks."""
     path = tmp_path / "study.db"
     writer = Store.create(path, {})
-    writer.set_meta("note", 1)
-    assert callable(look)
-    look(path)
-    subprocess.run([sys.executable, "-c", CLOSES, path], check=True)
-    assert path.with_name("study.db-wal").exists()
-    assert path.with_name("study.db-shm").exists()
-    writer.set_meta("note", 2)
-    reader = Store.open(path)
-    assert reader.meta("note") == 2
-    reader.close()
+    with writer.writing():
+        writer.set_meta("note", 1)
+        assert callable(look)
+        look(path)
+        subprocess.run([sys.executable, "-c", CLOSES, path], check=True)
+        assert path.with_name("study.db-wal").exists()
+        assert path.with_name("study.db-shm").exists()
+        writer.set_meta("note", 2)
+        reader = Store.open(path)
+        assert reader.meta("note") == 2
+        reader.close()
     writer.close()
+
+
+def test_who_has_written_and_who_reads_leave_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    with Store.create(path, {}) as writer, writer.writing():
+        writer.set_meta("note", 1)
+    with Store.open(path) as reader:
+        assert reader.meta("note") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["study.db"]
+
+
+def test_whoever_reads_meanwhile_goes_on_reading(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    with Store.create(path, {"note": 0}) as writer, Store.open(path) as reader:
+        for k in range(3):
+            with writer.writing():
+                writer.set_meta("note", k)
+                assert reader.meta("note") == k
+            assert reader.meta("note") == k
+    with Store.open(path) as reader, Store.open(path, write=True) as writer, writer.writing():
+        writer.set_meta("note", 3)
+        assert reader.meta("note") == 3

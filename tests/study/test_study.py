@@ -165,7 +165,7 @@ def test_provenance_says_with_what(tiny: Study) -> None:
 
 
 def test_nothing_but_the_store_is_left(tiny: Study) -> None:
-    assert {p.name.removeprefix("tiny.db") for p in tiny.path.parent.iterdir()} <= {"", "-shm", "-wal"}
+    assert {p.name.removeprefix("tiny.db") for p in tiny.path.parent.iterdir()} == {""}
 
 
 def test_without_confirmation_the_test_part_is_untouched(tmp_path: Path) -> None:
@@ -515,7 +515,7 @@ def test_interrupted_process(
     assert len(study.curves()) > 0
     assert study.verdict.sentence
     same(resume(path, progress=False), uninterrupted)
-    assert {p.name for p in path.parent.iterdir()} <= {"cut.db", "cut.db-wal", "cut.db-shm", "cut.db.lock"}
+    assert {p.name for p in path.parent.iterdir()} == {"cut.db"}
 
 
 def test_stopped_store_says_how_to_carry_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,6 @@ class Store:
                 return cls(path, connect(path, mode(path)))
             db = connect(path, "mode=rw")
             try:
-                db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=NORMAL")
             except BaseException:
                 db.close()
@@ -158,11 +157,23 @@ class Store:
                     f"{self.path} has {names} names (hard links), and SQLite keeps what is unwritten by name; "
                     "copy it or remove the other names."
                 )
+            with damage(self.path):
+                self._db.execute("PRAGMA journal_mode=WAL")  # so that others read meanwhile
             yield
         finally:
+            self._close_log()
             with suppress(OSError):  # before its release: a process that waits for this very file sees that it is gone
                 Path(lock.lock_file).unlink()
             lock.release()
+
+    def _close_log(self) -> None:
+        """Leave one file, beside which readers put none; not while others read."""
+        with suppress(sqlite3.Error):
+            (patience,) = self._db.execute("PRAGMA busy_timeout").fetchone()
+            self._db.execute("PRAGMA busy_timeout=0")
+            with suppress(sqlite3.OperationalError):  # others read
+                self._db.execute("PRAGMA journal_mode=DELETE")
+            self._db.execute(f"PRAGMA busy_timeout={patience}")
 
     def _sweep(self) -> None:
         """Remove what processes that were killed left half written."""
