@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from thalweg.language import use_language
 from thalweg.population.compiled import Compiled
 from thalweg.population.recomputed import Recomputed
 from thalweg.study.study import Study, compare
@@ -69,6 +70,13 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("THALWEG_LANGUAGE", "en")
         yield
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """The language that a test, or a command in it, has chosen is not for those after it."""
+    yield
+    use_language("en")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import re
 import string
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -25,12 +24,6 @@ from thalweg.study.study import Study
 
 ROOT = Path(thalweg.__file__).parent
 OTHERS = LANGUAGES[1:]
-
-
-@pytest.fixture(autouse=True)
-def english_again() -> Iterator[None]:
-    yield
-    use_language("en")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from typer.testing import CliRunner
 from tests.cli.asked import run
 from thalweg.cli.main import app
 from thalweg.gallery import PICTURES, names
-from thalweg.language import language, speaking, use_language
+from thalweg.language import language, speaking
 from thalweg.pictures.still import fonts
 
 
@@ -33,15 +32,7 @@ def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
     assert file.read_bytes().startswith(magic)
 
 
-@pytest.fixture
-def english_again() -> Iterator[None]:
-    yield
-    use_language("en")
-
-
-def test_words_are_english_in_a_picture_that_no_font_can_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, english_again: None
-) -> None:
+def test_words_are_english_in_a_picture_that_no_font_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And Korean where the reader's program brings the font, or a font is installed."""
     monkeypatch.setattr(fonts, "_installed", dict)
     drawn = {name: tmp_path / name for name in ("en.png", "ko.png", "ko.svg")}

@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,20 +16,12 @@ from typer.testing import CliRunner
 import thalweg as tw
 from tests.studies import PROGRAM
 from thalweg.cli.main import app
-from thalweg.language import tell, use_language
+from thalweg.language import tell
 from thalweg.report.sections import Column, Section
 from thalweg.report.terminal import fitting
 
 from ..cases import mostly_slow
 from ..report_study import made_study
-
-
-@pytest.fixture(autouse=True)
-def english() -> Iterator[None]:
-    """What a test's program has chosen is not for those after it."""
-    yield
-    use_language("en")
-
 
 Printed = Callable[..., list[str]]
 

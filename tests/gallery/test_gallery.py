@@ -283,10 +283,7 @@ def test_the_fewer_samples_the_more_a_path_strays() -> None:
 )
 def test_a_picture_is_said_throughout(name: str) -> None:
     use_language("ko")
-    try:
-        figure = PICTURES[name].make()
-    finally:
-        use_language("en")
+    figure = PICTURES[name].make()
     axes = [axis.title.text for axis in (*figure.select_xaxes(), *figure.select_yaxes())]
     legend = [trace.name for trace in figure.data if trace.showlegend is not False]
     words = [figure.layout.title.text, *axes, *legend, *(note.text for note in figure.layout.annotations)]
