@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from thalweg.errors import StoreError
 from thalweg.store.file import Store, kind_of
 
 CLOSES = (
@@ -41,6 +44,21 @@ def test_who_has_written_and_who_reads_leave_one_file(tmp_path: Path) -> None:
     with Store.open(path) as reader:
         assert reader.meta("note") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["study.db"]
+
+
+def test_a_store_of_two_names_is_left_as_it_was(tmp_path: Path) -> None:
+    """Its log may lie beside the other name, and is lost if the file no longer says that there is one."""
+    path = tmp_path / "study.db"
+    with Store.create(path, {}):
+        pass
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+    (tmp_path / "other.db").hardlink_to(path)
+    before = path.read_bytes()
+    refused = pytest.raises(StoreError, match="has 2 names")
+    with Store.open(path, write=True) as store, refused, store.writing():
+        pass
+    assert path.read_bytes() == before
 
 
 def test_whoever_reads_meanwhile_goes_on_reading(tmp_path: Path) -> None:

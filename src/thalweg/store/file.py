@@ -157,23 +157,27 @@ class Store:
                     f"{self.path} has {names} names (hard links), and SQLite keeps what is unwritten by name; "
                     "copy it or remove the other names."
                 )
-            with damage(self.path):
-                self._db.execute("PRAGMA journal_mode=WAL")  # so that others read meanwhile
-            yield
+            with self._log():
+                yield
         finally:
-            self._close_log()
             with suppress(OSError):  # before its release: a process that waits for this very file sees that it is gone
                 Path(lock.lock_file).unlink()
             lock.release()
 
-    def _close_log(self) -> None:
-        """Leave one file, beside which readers put none; not while others read."""
-        with suppress(sqlite3.Error):
-            (patience,) = self._db.execute("PRAGMA busy_timeout").fetchone()
-            self._db.execute("PRAGMA busy_timeout=0")
-            with suppress(sqlite3.OperationalError):  # others read
-                self._db.execute("PRAGMA journal_mode=DELETE")
-            self._db.execute(f"PRAGMA busy_timeout={patience}")
+    @contextmanager
+    def _log(self) -> Iterator[None]:
+        """Write ahead inside, so that others read meanwhile; then leave one file, beside which readers put none."""
+        with damage(self.path):
+            self._db.execute("PRAGMA journal_mode=WAL")
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.Error):
+                (patience,) = self._db.execute("PRAGMA busy_timeout").fetchone()
+                self._db.execute("PRAGMA busy_timeout=0")
+                with suppress(sqlite3.OperationalError):  # others read, and the log stays
+                    self._db.execute("PRAGMA journal_mode=DELETE")
+                self._db.execute(f"PRAGMA busy_timeout={patience}")
 
     def _sweep(self) -> None:
         """Remove what processes that were killed left half written."""
