@@ -262,19 +262,24 @@ def advance(found: Compiled, steps: Mapping[int, TensorStep], threads: int, kept
         steps: by the place of each tensor, which says where its weight and its states lie.
         kept: what was laid out for such places before, which this goes on with.
     """
+    for places in _stacks(steps) if found.order.multiplies else [[*steps]]:
+        key, several = (found, *places), [steps[place] for place in places]
+        if key not in kept:
+            if len(kept) > 4 * len(steps):  # groups that no longer come
+                kept.clear()
+            kept[key] = Sweep(found, several)
+        _scratch.begin()
+        kept[key].advance(several, threads)
+
+
+def _stacks(steps: Mapping[int, TensorStep]) -> Iterator[list[int]]:
+    """The places of those of one shape and with the same numbers, as many as fit into the scratch."""
     groups: dict[Any, list[int]] = {}
-    for place, step in steps.items() if found.order.multiplies else ():
+    for place, step in steps.items():
         groups.setdefault((step.tensors[1].shape, step.numbers), []).append(place)
-    for group in groups.values() if found.order.multiplies else [[*steps]]:
-        most = max(1, _STACK // steps[group[0]].tensors[1].numel()) if found.order.multiplies else len(group)
-        for k in range(0, len(group), most):
-            key, several = (found, *group[k : k + most]), [steps[place] for place in group[k : k + most]]
-            if key not in kept:
-                if len(kept) > 4 * len(steps):  # groups that no longer come
-                    kept.clear()
-                kept[key] = Sweep(found, several)
-            _scratch.begin()
-            kept[key].advance(several, threads)
+    for group in groups.values():
+        most = max(1, _STACK // steps[group[0]].tensors[1].numel())
+        yield from (group[k : k + most] for k in range(0, len(group), most))
 
 
 class Sweep:

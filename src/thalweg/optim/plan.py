@@ -269,15 +269,15 @@ class Plan:
             next(columns)[:] = 1 - (self.options.ema_decay or 0.0)
 
     def _beyond_one_weight(self, used: Sequence[Tensor], loss: float, factor: float | Tensor) -> None:
-        places, several = self.together, [self.parameters[k] for k in self.together]
-        gradients = [self._scaled(k, used[k], factor) for k in places]
+        together, several = self.together, [self.parameters[k] for k in self.together]
+        gradients = [self._scaled(k, used[k], factor) for k in together]
         values = [self._hyperparameters(formula, group) for (_, group), formula in self.kinds.items()]
         numbers = [values[kind] for kind in self.kind]
-        rows = self.row_states[places]
-        counts = self.counts[places].tolist()
+        rows = self.row_states[together]
+        counts = self.counts[together].tolist()
         tensors.update(several, self.places, self.kept, gradients, counts, rows, numbers, loss, self.options)
-        self.row_states[places] = rows
-        for k in places if self.options.zero_grad else ():
+        self.row_states[together] = rows
+        for k in together if self.options.zero_grad else ():
             used[k].zero_()
 
     def _scaled(self, place: int, g: Tensor, factor: float | Tensor) -> Tensor:

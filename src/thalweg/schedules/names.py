@@ -56,7 +56,7 @@ def own_function(label: str) -> bool:
 
 
 def _argument(call: calls.Call, part: bool) -> Any:
-    """A schedule where the argument is one, or a name that is not known there; another name is a word."""
+    """A schedule; but a word that names none stays one where the argument is no schedule, to be refused as such."""
     bare = not (call.positional or call.named)
     return call.name if bare and not part and call.name not in SCHEDULES else _built(call)
 
@@ -65,12 +65,9 @@ def _built(call: calls.Call) -> Schedule:
     values = [_built(v) if isinstance(v, calls.Call) else v for v in call.positional]
     kind = class_of(Schedule, "schedule", call.name)
     parts = {each.name for each in fields(kind) if each.metadata.get("kind") == "part"}
-    named = {
-        n: _argument(v, kind.elsewhere.get(n, n) in parts) if isinstance(v, calls.Call) else v
-        for n, v in call.named.items()
-    }
+    named = {n: _argument(v, n in parts) if isinstance(v, calls.Call) else v for n, v in call.named.items()}
     if values:
-        first = next(iter(fields(class_of(Schedule, "schedule", call.name))), None)
+        first = next(iter(fields(kind)), None)
         if first is None or first.metadata["kind"] != "part" or first.name in named:
             raise PlanError(say("{call} takes its arguments by name, e.g. {example}.", call=call.name, example=EXAMPLE))
         if first.name != "schedules" and len(values) > 1:
