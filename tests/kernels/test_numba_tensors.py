@@ -11,7 +11,7 @@ import torch
 
 import thalweg as tw
 from thalweg.formulas.operations import column_mean, dot, mean, norm, orthogonal, rms, row_mean, rows
-from thalweg.formulas.vocabulary import maximum, sqrt
+from thalweg.formulas.vocabulary import maximum, sqrt, where
 from thalweg.kernels import numba_tensors, tensor_ops, threads
 from thalweg.kernels.sweep_order import order
 
@@ -49,6 +49,13 @@ def halved(g, m, *, lr=0.1, beta=0.9):
     return tw.Update(-lr * (g + orthogonal(g, half=True) + orthogonal(m, half=True)), m=beta * m + g)
 
 
+@tw.formula()
+def signed(g, m, *, lr=0.1, beta=0.9):
+    """Numbers, some of them computed, that a condition on each weight chooses."""
+    u = g / (1 + norm(g))
+    return tw.Update(-lr * u * where(u * m > 0, 1 + beta, where(u * m < 0, 0.5, 1)), m=beta * m + u)
+
+
 RULES = {
     **{name: tw.formulas.get(name) for name in ("adafactor", "adafactor(weight_decay=0.1,d=2.0)", "lars")},
     **{name: tw.formulas.get(name) for name in ("lamb", "prodigy(growth_rate=1.5)", "dadapt_adam", "tiger")},
@@ -58,6 +65,7 @@ RULES = {
     "products": products,
     "straightened": straightened,
     "halved in bfloat16": halved,
+    "signed": signed,
 }
 OF_MATRICES = ("every_kind", "products", "straightened", "halved in bfloat16")
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import sympy as sp
 import torch
+from sympy.functions.elementary.piecewise import ExprCondPair
 from torch import Tensor
 
 from ..formulas import operations as op
@@ -134,7 +135,7 @@ class _Source:
         """`value` with what is one number in a row computed before the row."""
         if not value.args:
             return value
-        if self.plan.shape(value).columns == ONE:
+        if self.plan.shape(value).columns == ONE and not isinstance(value, ExprCondPair):
             name = sp.Symbol(f"_h{next(self.fresh)}", real=True)
             self._assign(name, value, outer, outer)
             return name
