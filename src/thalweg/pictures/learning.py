@@ -51,7 +51,7 @@ def learning_table(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def learning(
-    curves: pd.DataFrame,
+    table: pd.DataFrame,
     *,
     order: Sequence[str] = (),
     metrics: Sequence[str] = tuple(TITLES),
@@ -61,7 +61,7 @@ def learning(
     """Mean over seeds at each step, one panel per metric, one line and one band per optimizer.
 
     Args:
-        curves: as `learning_table` takes them.
+        table: as `learning_table` gives it.
         order: optimizers in the order of the legend; others follow.
         metrics: the panels; the vertical axis is shared, and logarithmic when all values are positive.
         columns: panels in a row.
@@ -70,7 +70,7 @@ def learning(
     The line ends where the first seed diverged, with a × at the top of the plot, or where an unfinished seed ends.
     A click in the legend hides an optimizer in all panels.
     """
-    table = learning_table(curves[curves["metric"].isin(list(metrics))])
+    table = table[table["metric"].isin(list(metrics))]
     names = [name for name in dict.fromkeys([*order, *table["optimizer"]]) if name in set(table["optimizer"])]
     style = styles([*order, *names])
     seeds = int(table["seeds"].max()) if len(table) else 0

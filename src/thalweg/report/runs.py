@@ -193,8 +193,9 @@ def learning(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Sec
     )
     order = [entry.optimizer for entry in verdict.entries]
     label = say("Validation and training loss against {axis} for {count} optimizers.", axis=axis, count=len(order))
-    figure = Figure(lambda narrow: picture(curves, order=order, columns=1 if narrow else 2, axis=axis), label, caption)
-    return section("", columns, learning_table(curves).to_dict("records"), [figure], folded=True)
+    spread = learning_table(curves)
+    figure = Figure(lambda narrow: picture(spread, order=order, columns=1 if narrow else 2, axis=axis), label, caption)
+    return section("", columns, spread.to_dict("records"), [figure], folded=True)
 
 
 def generalization(judged: list[Generalization]) -> Section:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..plan.factors import Setting
 from ..plan.plan import Plan
-from .losses import matching, search_losses
+from .losses import by_setting, search_losses
 from .verdict import chosen_settings
 
 SHARES = (0.01, 0.05, 0.1)
@@ -86,19 +86,19 @@ def sensitivity(plan: Plan, members: pd.DataFrame) -> pd.DataFrame:
     """One row per optimizer, best first; see `Study.sensitivity`."""
     losses = search_losses(plan, members)
     means = dict(zip(losses.settings, losses.values.mean(axis=(1, 2)), strict=True)) if losses.settings else {}
-    lost = members[(members["stage"] == "search") & (members["status"] == "diverged")]
+    lost = {*by_setting(plan, members[(members["stage"] == "search") & (members["status"] == "diverged")])}
     rows = [_row(plan, setting, means, lost) for setting, _ in chosen_settings(plan, members).values()]
     rows.sort(key=lambda row: plan.criterion.sign * row[plan.criterion.column])
     return pd.DataFrame(rows)
 
 
-def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.DataFrame) -> dict[str, Any]:
+def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: set[Setting]) -> dict[str, Any]:
     setting = plan.on_grid(setting)
     rates = np.array(plan.rates_of(setting))
     losses = np.array([means.get(replace(setting, lr=rate), math.nan) for rate in rates.tolist()])
     grid = plan["lr"].of(setting.optimizer)
     shared = plan.rates_of(setting) if plan.points else grid  # without what only some were tried at
-    diverged = [bool(matching(lost, replace(setting, lr=rate)).any()) for rate in shared]
+    diverged = [replace(setting, lr=rate) in lost for rate in shared]
     row: dict[str, Any] = {
         "optimizer": setting.optimizer,
         "schedule": setting.schedule,
