@@ -384,3 +384,27 @@ def test_what_is_kept_from_step_to_step_changes_nothing(name: str) -> None:
                 torch.testing.assert_close(a, b, rtol=0, atol=0)
     finally:
         torch.set_num_threads(threads)
+
+
+@tw.formula()
+def remembering(g, w, a, b, before, *, lr=0.1):
+    """States that take the old values of another state and of the weight, in a rule that looks at its tensor."""
+    return tw.Update(-lr * g / (norm(g) + 1) + 0.1 * (b - before), a=g, b=a, before=w)  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_states_take_old_values_wherever_they_lie(dtype: torch.dtype) -> None:
+    dense, gaps = torch.ones(3, 2, dtype=dtype), torch.ones(3, 4, dtype=dtype)[:, ::2]
+    each = []
+    for start in (dense, gaps):
+        p = nn.Parameter(start)
+        optimizer = tw.optim.from_formula(remembering)([p])
+        for k in (1.0, 2.0, 3.0):
+            before, p.grad = p.detach().clone(), torch.full_like(p, k)
+            optimizer.step()
+        state = optimizer.state[p]
+        assert (state["a"] == 3).all()
+        assert (state["b"] == 2).all()
+        assert torch.equal(state["before"], before)
+        each.append(p.detach().float())
+    assert torch.allclose(*each)

@@ -151,6 +151,13 @@ def advance(updates: Sequence[TensorUpdate]) -> list[tuple[Tensor, list[Tensor]]
     return [update.ended(end) for update, end in zip(updates, ends, strict=True)]
 
 
+def advance_apart(updates: Sequence[TensorUpdate]) -> list[tuple[Tensor, list[Tensor]]]:
+    """`advance` for results that are written over the old values: a state that takes an old value is a copy of it."""
+    old = {x.data_ptr() for update in updates for x in (update.w, *update.states)}
+    ends = advance(updates)
+    return [(w, [s.clone() if s.data_ptr() in old else s for s in states]) for w, states in ends]
+
+
 def tensor(value: Tensor | float, w: Tensor) -> Tensor:
     """A number beside tensors would be taken in torch's default dtype, and rounded to it."""
     return value if isinstance(value, Tensor) else w.new_full((), value)

@@ -155,7 +155,7 @@ def update_model(
         if equations.elementwise:
             _each(equations, w, g, own, numbers)
     updates = [TensorUpdate(e, w, g, [own[n] for n, _ in lower(e).states], p) for e, w, g, own, p in rest]
-    for update, (new, after) in zip(updates, staged.advance(updates), strict=True):
+    for update, (new, after) in zip(updates, staged.advance_apart(updates), strict=True):
         update.w.copy_(new)
         for state, value in zip(update.states, after, strict=True):
             state.copy_(value)

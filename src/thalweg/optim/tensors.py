@@ -115,7 +115,7 @@ def update(
             updates.append(staged.TensorUpdate(equations, w.to(g.dtype), g, own, step.numbers))
     for program, alike in compiled.items():
         numba_tensors.advance(program, alike, torch.get_num_threads(), kept)
-    ends = [*zip(others, staged.advance(updates), strict=True)]
+    ends = [*zip(others, staged.advance_apart(updates), strict=True)]
     for (h, t), (w, after) in reversed(ends):  # a number of the whole model is that of the first parameter
         reference.store(h, int(t), w, after, options)
 
