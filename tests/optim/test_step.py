@@ -408,3 +408,20 @@ def test_states_take_old_values_wherever_they_lie(dtype: torch.dtype) -> None:
         assert torch.equal(state["before"], before)
         each.append(p.detach().float())
     assert torch.allclose(*each)
+
+
+@tw.formula()
+def counting(g, t, scale, d, m, *, lr=0.1):
+    """One state is known before the step, one is of the whole model, one of each weight."""
+    d = d + total(g**2)  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+    return tw.Update(-lr * m / (1 + d), scale=scale + 1 / t, d=d, m=m + scale * g)
+
+
+def test_a_number_of_the_model_beside_one_that_is_known_before_the_step() -> None:
+    params, _ = pair([(3, 2), (4,)])
+    optimizer = tw.optim.from_formula(counting)(params)
+    for _ in range(2):
+        for p in params:
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+    assert [float(optimizer.state[p][name].max()) for p in params for name in ("scale", "d", "m")] == 2 * [1.5, 20, 1]

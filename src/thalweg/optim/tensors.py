@@ -47,7 +47,7 @@ def share(
     shared = []
     for h in parameters:
         equations, own = h.formula.equations, list(h.states)
-        for k, (name, _) in enumerate(equations.states):
+        for k, (name, _) in enumerate(lower(equations).states):
             if equations.shape(name) == shapes.MODEL:
                 first = next(s[key(name)] for s in held if key(name) in s)
                 own[k] = state[params[h.index]][key(name)] = one.setdefault(name, first)
