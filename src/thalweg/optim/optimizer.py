@@ -25,9 +25,8 @@ from ..kernels import staged, torch_ref
 from ..language import say
 from ..unknown import unknown
 from . import sharded
-from .parameter import refuse
-from .plan import Plan, StepOptions
-from .reference import computed_in
+from .parameter import StepOptions, computed_in, refuse
+from .plan import Plan
 from .rules import Rule
 from .states import format_of, readable, rewrite
 from .tensors import refuse_sharded

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -67,10 +67,6 @@ class Parameter:
         scales = [scale for scale in self.scales if scale is not None]
         return [*self.states, *(() if self.average is None else (self.average,)), *scales]
 
-    def with_states(self, others: Sequence[Tensor]) -> Parameter:
-        """The same with other tensors for its states."""
-        return replace(self, states=tuple(others))
-
 
 def parameter_of(
     optimizer: Optimizer, p: Tensor, index: int, group: int, formula: Formula, numbers: Mapping[str, float]
@@ -132,6 +128,11 @@ def _formats(w: Tensor, each: list[Tensor], average: Tensor | None, form: str | 
         return None
     rounded = weight == "bfloat16" and noisy
     return Formats(f"{weight} stochastic" if rounded else weight, weight, forms, of_average)
+
+
+def computed_in(w: Tensor) -> torch.dtype:
+    """The dtype that a step of this weight by torch operations is computed in."""
+    return torch.float64 if w.dtype == torch.float64 else torch.float32
 
 
 def refuse(p: Tensor, g: Tensor) -> None:

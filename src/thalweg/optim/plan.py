@@ -3,9 +3,9 @@
 What a step needs is mostly what the last one needed: where weights, gradients and states lie, which
 group each belongs to, how tensors are cut into segments. A `Plan` holds that; a step then checks that
 it still `fits`, fills a table with one row per (group, step count), and launches one compiled loop per
-formula, format and device, whatever the number of tensors and groups. Tensors that no kernel can
-take (float16 on the CPU, other devices, gaps in memory) go through the reference one by one, computed in
-float32 and rounded once. Nothing waits for a GPU, unless the loss is read or CPU weights share the norm.
+formula, format and device, whatever the number of tensors and groups. Tensors that no such loop can
+take (float16 on the CPU, other devices, gaps in memory) go through `tensors.py`, as those do whose rule
+looks beyond one weight. Nothing waits for a GPU, unless the loss is read or CPU weights share the norm.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from ..formulas import Formula
 from ..kernels import numba_tensors
 from ..kernels.formats import FusedOptions
 from ..kernels.lower import lower
-from . import reference, sharded, tensors
+from . import sharded, tensors
 from .batch import Batch
-from .parameter import Optimizer, Parameter, StepOptions, parameter_of, refuse
+from .parameter import Optimizer, Parameter, computed_in, parameter_of, refuse
 from .states import format_of
 from .table import Table
 
@@ -67,11 +67,10 @@ class Plan:
     """Everything about a step that stays while parameters, gradients' places, states and forms stay.
 
     Attributes:
-        parameters: those that have a gradient; `loose` are the places of those without a compiled kernel, `together`
-            of those whose rule looks beyond one weight.
+        parameters: those that have a gradient; `others` are the places of those that no batch has.
         counts: (parameters,) steps taken; the optimizer's states are views of it.
         row_states: (parameters, numbers) the states of one number; likewise.
-        places: of those of `together`; `kinds` are the pairs of equations and group among them, with a formula, and
+        places: of those of `others`; `kinds` are the pairs of equations and group among them, with a formula, and
             `kind` says which of these each is.
     """
 
@@ -84,17 +83,15 @@ class Plan:
             if g is not None
         ]
         self.needs_loss = any(lower(h.formula.equations).uses_loss for h in self.parameters)
-        self.together = [k for k, h in enumerate(self.parameters) if not h.formula.equations.elementwise]
-        tensors.refuse([self.parameters[k] for k in self.together], params)
-        of_tensors = [self.parameters[k] for k in self.together]
-        for k, h in zip(
-            self.together, tensors.share(of_tensors, optimizer.state, params, optimizer.rule.state), strict=True
-        ):
+        self.others = [k for k, h in enumerate(self.parameters) if h.formats is None]
+        others = [self.parameters[k] for k in self.others]
+        others = tensors.share(others, optimizer.state, params, optimizer.rule.state)
+        for k, h in zip(self.others, others, strict=True):
             self.parameters[k] = h
-        self.places = [tensors.place_of(self.parameters[k]) for k in self.together]
+        self.places = [tensors.place_of(h) for h in others]
         self.kept = dict[Any, numba_tensors.Sweep]()
-        several = [(h.formula.equations, h.group) for h in map(self.parameters.__getitem__, self.together)]
-        self.kinds = {kind: self.parameters[k].formula for kind, k in zip(several, self.together, strict=True)}
+        several = [(h.formula.equations, h.group) for h in others]
+        self.kinds = {kind: h.formula for kind, h in zip(several, others, strict=True)}
         self.kind = [[*self.kinds].index(kind) for kind in several]
         self.shards = sharded.shards(params, [h.index for h in self.parameters])
         self._count(optimizer, params)
@@ -120,6 +117,8 @@ class Plan:
         refuse(p, g)
         sharded.check(p, g, format_of(self.options.state_dtype))
         formula = self.table.formulas[group].of_shape(p.shape)
+        if not formula.equations.elementwise:
+            tensors.refuse_sharded(formula, p)
         return parameter_of(optimizer, p, index, group, formula, self._hyperparameters(formula, group))
 
     def _hyperparameters(self, formula: Formula, group: int) -> dict[str, float]:
@@ -153,9 +152,8 @@ class Plan:
         )
         alike: dict[Any, list[int]] = {}
         for place, h in enumerate(self.parameters):
-            kernel = h.formats and (h.formula.equations, h.formats, h.weight.device)
-            alike.setdefault(kernel, []).append(place)
-        self.loose = [k for k in alike.pop(None, []) if k not in self.together]
+            if h.formats is not None:
+                alike.setdefault((h.formula.equations, h.formats, h.weight.device), []).append(place)
         self.batches = []
         for places in alike.values():
             parameters = [self.parameters[k] for k in places]
@@ -188,10 +186,8 @@ class Plan:
             if width := batch.row_states.shape[1]:
                 self.row_states[batch.places, :width] = batch.row_states[batch.row]
         increment_version(self.weights)  # so that autograd notices, as it does after torch's own steps
-        for k in self.loose:
-            self._by_reference(k, used[k], loss, factor)
-        if self.together:
-            self._beyond_one_weight(used, loss, factor)
+        if self.others:
+            self._advance_others(used, loss, factor)
         if self.options.zero_grad and (used is not present or moved):
             copied = (g for g, copy in zip(present, used, strict=True) if g is not copy)
             for g in (*copied, *moved):
@@ -232,7 +228,7 @@ class Plan:
             return self._coefficient(self.shards.total(self._squares(used)), unscale)
         parts = [b.squares.sum() for b in self.batches]
         place = next((p.device for p in parts if isinstance(p, Tensor)), None)
-        parts += [used[k].double().square().sum() for k in (*self.loose, *self.together)]
+        parts += [used[k].double().square().sum() for k in self.others]
         if place is not None:
             squares = torch.stack([torch.as_tensor(p).to(place, non_blocking=True) for p in parts]).sum()
             return (self.options.max_norm / (abs(unscale) * squares.sqrt() + 1e-6)).clamp(max=1.0)
@@ -244,7 +240,7 @@ class Plan:
         for batch in self.batches:
             sums = torch.as_tensor(batch.squares).cpu().numpy()
             squares += np.bincount(batch.gradients, sums, len(used))
-        for k in (*self.loose, *self.together):
+        for k in self.others:
             squares[k] = float(used[k].double().square().sum())
         return squares
 
@@ -268,39 +264,28 @@ class Plan:
         if self.fused.average:
             next(columns)[:] = 1 - (self.options.ema_decay or 0.0)
 
-    def _beyond_one_weight(self, used: Sequence[Tensor], loss: float, factor: float | Tensor) -> None:
-        together, several = self.together, [self.parameters[k] for k in self.together]
-        gradients = [self._scaled(k, used[k], factor) for k in together]
+    def _advance_others(self, used: Sequence[Tensor], loss: float, factor: float | Tensor) -> None:
+        others, several = self.others, [self.parameters[k] for k in self.others]
+        gradients = [self._scaled(k, used[k], factor) for k in others]
         values = [self._hyperparameters(formula, group) for (_, group), formula in self.kinds.items()]
         numbers = [values[kind] for kind in self.kind]
-        rows = self.row_states[together]
-        counts = self.counts[together].tolist()
+        rows = self.row_states[others]
+        counts = self.counts[others].tolist()
         tensors.update(several, self.places, self.kept, gradients, counts, rows, numbers, loss, self.options)
-        self.row_states[together] = rows
-        for k in together if self.options.zero_grad else ():
+        self.row_states[others] = rows
+        for k in others if self.options.zero_grad else ():
             used[k].zero_()
 
     def _scaled(self, place: int, g: Tensor, factor: float | Tensor) -> Tensor:
         """The gradient as it is used, in the dtype of the computation."""
         h = self.parameters[place]
         factor = (factor.to(g.device) if isinstance(factor, Tensor) else factor) * self.table.signs[h.group]
-        wide = reference.computed_in(h.weight)
+        wide = computed_in(h.weight)
         g = g if g.dtype is wide else g.to(wide)
         return g if isinstance(factor, float) and factor == 1.0 else g * factor
-
-    def _by_reference(self, place: int, g: Tensor, loss: float, factor: float | Tensor) -> None:
-        h, t = self.parameters[place], int(self.counts[place])
-        scaled = self._scaled(place, g, factor)
-        hyperparameters = self._hyperparameters(h.formula, h.group)
-        reference.update(h, scaled, t, self.row_states[place], hyperparameters, loss, self.options)
-        if self.options.zero_grad:
-            g.zero_()
 
 
 def _laid_out(g: Tensor, p: Tensor) -> Tensor:
     """A copy of the gradient with the strides and the dtype of the weight."""
     refuse(p, g)
     return torch.empty_like(p, requires_grad=False).copy_(g)
-
-
-__all__ = ["Plan", "StepOptions"]

@@ -1,13 +1,15 @@
-"""Parameters whose rule looks beyond one weight: at its tensor, or at the whole model.
+"""Parameters that step tensor by tensor: their rule looks at a tensor or at the whole model, or no batch takes them.
 
-On a CPU those in float32 and float64 go through compiled loops, `kernels/numba_tensors.py`, where a formula needs no
-more than these have. All others take a step together, by the torch operations of `kernels/staged.py`, computed in
-float32 (float64 where the weight is) and rounded once into the formats that weights and states have.
+Of rules that look beyond one weight, those in float32 and float64 on a CPU go through compiled loops,
+`kernels/numba_tensors.py`, where a formula needs no more than these have. All others take a step together, by the torch
+operations of `kernels/staged.py`, computed in float32 (float64 where the weight is) and rounded once into the formats
+that weights and states have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,21 +18,16 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..formulas import Formula, shapes
-from ..kernels import numba_tensors, staged
+from ..kernels import numba_tensors, staged, storage
 from ..kernels.lower import lower
 from ..kernels.numba_tensors import TensorStep
 from ..kernels.torch_ref import scalars
-from . import reference, sharded
+from . import sharded, states
 from .parameter import Parameter, StepOptions
 
 
-def refuse(parameters: Sequence[Parameter], params: Sequence[Tensor]) -> None:
-    """Refuse weights that lie in parts: what looks beyond one of them needs all."""
-    for h in parameters:
-        refuse_sharded(h.formula, params[h.index])
-
-
 def refuse_sharded(formula: Formula, p: Tensor) -> None:
+    """Refuse weights that lie in parts: what looks beyond one of them needs all."""
     if sharded.is_sharded(p):
         raise UsageError(
             f"{formula.name} looks at whole tensors, and a parameter of shape {tuple(p.shape)} is a DTensor, of which "
@@ -51,7 +48,7 @@ def share(
             if equations.shape(name) == shapes.MODEL:
                 first = next(s[key(name)] for s in held if key(name) in s)
                 own[k] = state[params[h.index]][key(name)] = one.setdefault(name, first)
-        shared.append(h.with_states(own))
+        shared.append(replace(h, states=tuple(own)))
     return shared
 
 
@@ -111,13 +108,13 @@ def update(
             compiled.setdefault(program, {})[k] = step
         else:
             others.append((h, t))
-            own = reference.readable(h, options, g.dtype)
+            own = _readable(h, g.dtype)
             updates.append(staged.TensorUpdate(equations, w.to(g.dtype), g, own, step.numbers))
     for program, alike in compiled.items():
         numba_tensors.advance(program, alike, torch.get_num_threads(), kept)
     ends = [*zip(others, staged.advance_apart(updates), strict=True)]
     for (h, t), (w, after) in reversed(ends):  # a number of the whole model is that of the first parameter
-        reference.store(h, int(t), w, after, options)
+        _store(h, int(t), w, after, options)
 
 
 def _compiled(
@@ -128,7 +125,8 @@ def _compiled(
     for h, place, step in zip(parameters, places, steps, strict=True):
         equations, g, w = h.formula.equations, step.tensors[0], step.tensors[1]
         if (key := (id(equations), id(step.numbers), w.dtype)) not in known:
-            known[key] = None if equations.single else numba_tensors.covering(equations, w.dtype, step.numbers)
+            by_torch = equations.elementwise or equations.single
+            known[key] = None if by_torch else numba_tensors.covering(equations, w.dtype, step.numbers)
         found = known[key]
         reached = place.plain and g.dtype is w.dtype and g.is_contiguous()
         programs.append(found if found is not None and reached and found.takes(w) else None)
@@ -144,3 +142,31 @@ def place_of(h: Parameter) -> Place:
     plain = h.average is None and all(scale is None for scale in h.scales)
     plain = plain and all(x.dtype is h.weight.dtype and x.is_contiguous() for x in (h.weight, *own))
     return Place((h.weight.detach(), *h.states), plain)
+
+
+def _readable(h: Parameter, wide: torch.dtype) -> list[Tensor]:
+    """The parameter's states as values of the computation; numbers of the whole model stay as they are kept."""
+    pairs = zip(h.states, h.scales, strict=True)
+    values = (state if scale is None else states.unpacked(state, scale) for state, scale in pairs)
+    return [value if value.dtype == torch.float64 and value.dim() == 0 else value.to(wide) for value in values]
+
+
+def _store(h: Parameter, t: int, w: Tensor, each: Sequence[Tensor], options: StepOptions) -> None:
+    """Put new weights and states into their formats, rounded as kernels do; then the average of weights."""
+    weight, stream, form = h.weight.detach(), 0, states.format_of(options.state_dtype)
+    if options.stochastic_rounding and weight.dtype == torch.bfloat16:
+        weight.copy_(storage.to_bfloat16(w, storage.noise(h.index, t, stream, w.numel())))
+        stream += 1
+    else:
+        weight.copy_(w)
+    for k, (state, scale, new) in enumerate(zip(h.states, h.scales, each, strict=True)):
+        drawn = form is not None and storage.stochastic(form) and state.shape == weight.shape
+        bits = storage.noise(h.index, t, stream + k, new.numel()) if drawn else None
+        if scale is not None:
+            codes, new_scale = states.packed(states.laid_out(new, state, new.dtype), bits)
+            state.copy_(codes)
+            scale.copy_(new_scale)
+        else:
+            state.copy_(new if bits is None or state.dtype != torch.bfloat16 else storage.to_bfloat16(new, bits))
+    if h.average is not None:
+        h.average.lerp_(w.to(h.average.dtype), 1 - (options.ema_decay or 0.0))
