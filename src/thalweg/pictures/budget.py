@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from ..language import mark, say
-from .layout import dress, log_axis, log_ticks
+from .layout import dress, log_axis
 from .marks import band, line
 from .numbers import number
 from .style import Style, styles, text
@@ -43,14 +43,8 @@ def budget(levels: Mapping[str, Rows], measure: str = mark("validation loss")) -
         figure.add_traces([ground, median] if len(levels) <= MOST_BANDS else [median])
     end = max([2, *(row["tried"] for row in _all(levels))])
     figure.update_xaxes(title_text=say("settings tried, log scale"), **log_axis(0.95, end * 1.05), showline=True)
-    up = {
-        "title_text": say("{measure} of the best so far", measure=text(say(measure)))
-        + say(", log scale") * logarithmic,
-        "nticks": 6,
-    }
-    if logarithmic:
-        up |= {"type": "log", "range": [math.log10(low / 1.08), math.log10(top)], **log_ticks(low / 1.08, top)}
-    figure.update_yaxes(**up)
+    title = say("{measure} of the best so far", measure=text(say(measure))) + say(", log scale") * logarithmic
+    figure.update_yaxes(title_text=title, nticks=6, **(log_axis(low / 1.08, top) if logarithmic else {}))
     return dress(figure, 380, t=8, b=8 + 24 * (1 + len(levels) // 5))
 
 

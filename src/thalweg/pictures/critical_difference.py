@@ -56,21 +56,13 @@ def critical_difference(
     for name in names:
         hover = say("<b>{name}</b><br>average rank {rank}", name=text(name), rank=short(ranks[name]))
         figure.add_trace(points([ranks[name]], [0], style[name], 8 if compact else 11, name=name, hover=hover))
-    words, possible = say("critical difference {difference}", difference=short(difference, 3)), difference <= last - 1
-    _stroke(figure, (1, 1 + difference if possible else last), (40, 40), MUTED, 2)
-    _words(
-        figure,
-        1,
-        54,
-        words if possible else say("{words}: more than any two ranks can differ by", words=words),
-        "left",
-        MUTED,
-        13,
-    )
-    depth = top + ROW * left
-    figure.update_xaxes(
-        range=edges, showgrid=False, showticklabels=False, title_text=say("average rank, 1 is the best")
-    )
+    words = say("critical difference {difference}", difference=short(difference, 3))
+    if difference > last - 1:
+        words = say("{words}: more than any two ranks can differ by", words=words)
+    _stroke(figure, (1, min(1 + difference, last)), (40, 40), MUTED, 2)
+    _words(figure, 1, 54, words, "left", MUTED, 13)
+    depth, title = top + ROW * left, say("average rank, 1 is the best")
+    figure.update_xaxes(range=edges, showgrid=False, showticklabels=False, title_text=title)
     figure.update_yaxes(visible=False, range=[-depth, TOP])
     room = 20 + 7 * max(map(len, names))
     return dress(figure, depth + TOP + 40, t=0, l=room, r=room, b=40).update_layout(showlegend=False)

@@ -58,9 +58,8 @@ def ranking(
         _letters(figure, row, place)
     if rows and math.isfinite(rows[0]["mean"]):
         figure.add_vline(x=rows[0]["mean"], line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
-    title = say("{measure}: mean and {level} interval", measure=text(say(measure)), level=text(level)) + (
-        say(", log scale") if logarithmic else ""
-    )
+    title = say("{measure}: mean and {level} interval", measure=text(say(measure)), level=text(level))
+    title += say(", log scale") * logarithmic
     figure.update_xaxes(type="log" if logarithmic else "linear", title_text=title)
     if logarithmic:
         room = (right / min(finite)) ** 0.04
