@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, LiteralString
 
-import numpy as np
 from markupsafe import Markup, escape
 
 from ..language import language, say
@@ -107,20 +104,11 @@ def _hash(script: str) -> str:
 def embedded(value: Any) -> Markup:
     """JSON that may stand inside a script element: no `<`, and null where a number is not finite.
 
+    >>> import numpy as np
     >>> print(embedded({"</script>": [1.5, float("nan")]}), embedded(np.array([[1.5, np.inf]])))
     {"\\u003c/script\\u003e":[1.5,null]} [[1.5,null]]
     """
     from plotly.utils import PlotlyJSONEncoder
 
-    text = json.dumps(_finite(value), cls=PlotlyJSONEncoder, separators=(",", ":"), allow_nan=False)
+    text = PlotlyJSONEncoder(separators=(",", ":")).encode(value)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
