@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..language import mark, say
-from .layout import dress, panels
+from .layout import dress, one_scale, panels
 from .marks import line, points, words
 from .moving import animated
 from .numbers import short
@@ -61,11 +61,8 @@ def sliding_line(
     figure = panels(rows=3, vertical_spacing=0.1)
     figure.add_trace(_bars(at, values, GRID), row=3, col=1)  # those to come
     figure.add_traces(moving(places[_still(places)]), rows=[1, 1, 2, 3, 3, 3], cols=1)
-    for row, bars, name in (
-        (1, padded, say("signal")),
-        (2, slid, say("kernel{flipped}", flipped=_flip(mode))),
-        (3, values, say(mode)),
-    ):
+    names = say("signal"), say("kernel{flipped}", flipped=_flip(mode)), say(mode)
+    for row, (bars, name) in enumerate(zip((padded, slid, values), names, strict=True), start=1):
         low, high = _ends(bars)
         room = 0.12 * (high - low or 1)
         top = _top(values) if row == 3 else high + room
@@ -74,13 +71,8 @@ def sliding_line(
     marked = _even(len(values), 12)
     ticks = {"tickvals": at[marked], "ticktext": [str(place) for place in marked]}
     figure.update_xaxes(title_text=say("place of the value"), row=3, **ticks)
-    dress(
-        figure,
-        560,
-        *_titles(say("{mode} with a kernel of {size}", mode=mark(mode), size=len(slid)), [stride], [padding]),
-        t=60,
-        b=90,
-    )
+    title = say("{mode} with a kernel of {size}", mode=mark(mode), size=len(slid))
+    dress(figure, 560, *_titles(title, [stride], [padding]), t=60, b=90)
     figure.update_layout(barmode="overlay", bargap=0.25)
     frames = [go.Frame(data=moving(place), name=str(place), traces=list(range(1, 7))) for place in places]
     return animated(figure, frames, say("value number"), _still(places))
@@ -103,18 +95,16 @@ def sliding_image(
     """
     channels, rows, columns = kernels.shape
     shapes = [planes[0].shape, kernels[0].shape, values.shape]
-    titles = [
-        say("image") + say(", with zeros around it") * any(padding[-1]),
-        say("kernel{flipped}", flipped=_flip(mode)),
-        say(mode),
-    ]
+    image = say("image") + say(", with zeros around it") * any(padding[-1])
+    titles = [image, say("kernel{flipped}", flipped=_flip(mode)), say(mode)]
     gaps = {"column_widths": _widths(shapes), "horizontal_spacing": 0.04, "vertical_spacing": 0.06}
     figure = panels(channels, 3, titles, **gaps).update_annotations(font={"color": MUTED})
     most = float(np.abs(kernels).max())
     for row, (plane, kernel) in enumerate(zip(planes, kernels, strict=True), start=1):
-        image = [_cells(plane, planes.min(), planes.max()), _around(plane.shape, padding)]
-        figure.add_traces([*image, _kernel(kernel, most)], rows=row, cols=[1, 1, 2])
-    figure.add_trace(_to_come(values), row=1, col=3)
+        cells = [_cells(plane, planes.min(), planes.max()), _around(plane.shape, padding), _kernel(kernel, most)]
+        figure.add_traces(cells, rows=row, cols=[1, 1, 2])
+    to_come = {"font": {"color": MUTED, "size": 11}, "written": values, "hoverinfo": "skip"}
+    figure.add_trace(_heat(np.zeros(values.shape), [[0, SHADE], [1, SHADE]], **to_come), row=1, col=3)
     low, high = float(values.min()), float(values.max())
     written = rows * columns <= WRITTEN and channels == 1
     spots = list(np.ndindex(values.shape))
@@ -142,18 +132,8 @@ def sliding_image(
     if written:  # room for the sum
         figure.update_xaxes(range=[-1.4, columns + 0.4], row=1, col=2)
         figure.update_yaxes(range=[2 * rows + 0.5, -0.5], row=1, col=2)
-    height = 120 + max(300, 250 * channels)
-    dress(
-        figure,
-        height,
-        *_titles(
-            say("{mode} with a kernel of {rows}×{columns}", mode=mark(mode), rows=rows, columns=columns),
-            stride,
-            padding,
-        ),
-        t=76,
-        b=90,
-    )
+    title = say("{mode} with a kernel of {rows}×{columns}", mode=mark(mode), rows=rows, columns=columns)
+    dress(figure, 120 + max(300, 250 * channels), *_titles(title, stride, padding), t=76, b=90)
     traces = list(range(first, len(figure.data)))
     frames = [go.Frame(data=moving(place), name=str(place), traces=traces) for place in places]
     return animated(figure, frames, say("value number"), _still(places))
@@ -164,9 +144,8 @@ def _cell_axes(figure: go.Figure, shapes: Sequence[tuple[int, ...]], channels: i
     for column, (height, width) in enumerate(shapes, start=1):
         figure.update_xaxes(range=[-0.5, width - 0.5], col=column)
         figure.update_yaxes(range=[height - 0.5, -0.5], col=column)
-    figure.update_xaxes(showgrid=False, showticklabels=False, constrain="domain")
-    figure.update_yaxes(showgrid=False, showticklabels=False, constrain="domain")
-    figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
+    bare = {"showgrid": False, "showticklabels": False}
+    one_scale(figure).update_xaxes(**bare).update_yaxes(**bare)
     for row in range(1, channels + 1) if channels > 1 else ():
         figure.update_yaxes(title_text=say("channel {number}", number=row), row=row, col=1)
     for row in range(2, channels + 1):
@@ -243,26 +222,18 @@ def _bars(x: np.ndarray, y: np.ndarray, colour: str) -> go.Bar:
 
 
 def _cells(z: np.ndarray, low: float, high: float) -> go.Heatmap:
-    cells = go.Heatmap(z=z, colorscale=SURFACE, zmin=low, zmax=high if high > low else low + 1, showscale=False)
-    return cells.update(text=_numbers(z), texttemplate="%{text}", textfont={"size": 11}) if _fits(z) else cells
+    return _heat(z, SURFACE, {"size": 11}, zmin=low, zmax=high if high > low else low + 1)
 
 
-def _fits(z: np.ndarray) -> bool:
-    """Whether there is room for the numbers of cells."""
-    return max(z.shape) <= READ
+def _heat(z: np.ndarray, colours: Any, font: dict[str, Any], written: Any = None, **more: Any) -> go.Heatmap:
+    """Cells; as long as there is room, with their numbers in them, or the numbers `written`."""
+    if max(z.shape) <= READ:
+        more |= {"text": _numbers(z if written is None else written), "texttemplate": "%{text}", "textfont": font}
+    return go.Heatmap(z=z, colorscale=colours, showscale=False, **more)
 
 
 def _numbers(z: np.ndarray) -> list[list[str]]:
     return [["" if np.isnan(v) else short(float(f"{v:.2g}")) for v in row] for row in z]
-
-
-def _to_come(values: np.ndarray) -> go.Heatmap:
-    ground = go.Heatmap(
-        z=np.zeros(values.shape), colorscale=[[0, SHADE], [1, SHADE]], showscale=False, hoverinfo="skip"
-    )
-    if not _fits(values):
-        return ground
-    return ground.update(text=_numbers(values), texttemplate="%{text}", textfont={"color": MUTED, "size": 11})
 
 
 def _around(shape: tuple[int, ...], padding: Padding) -> go.Heatmap:
@@ -293,18 +264,15 @@ def _bare(z: np.ndarray) -> list[list[str]]:
 
 
 def _kernel(z: np.ndarray, most: float) -> go.Heatmap:
-    """Its numbers in it, as long as there is room; 0 in the middle of the colours."""
+    """0 in the middle of the colours."""
     ground = [[0, faded(BLUE, 0.6)], [0.5, SHADE], [1, faded(ORANGE, 0.8)]]
-    cells = go.Heatmap(z=z, colorscale=ground, zmin=-most, zmax=most, showscale=False)
-    if not _fits(z):
-        return cells
-    return cells.update(text=_numbers(z), texttemplate="%{text}", textfont={"color": INK, "size": 12})
+    return _heat(z, ground, {"color": INK, "size": 12}, zmin=-most, zmax=most)
 
 
-def _outline(y: int, x: int, rows: int, columns: int, colour: str = VERMILION, width: float = 3) -> go.Scatter:
+def _outline(y: int, x: int, rows: int, columns: int) -> go.Scatter:
     left, right, top, bottom = x - 0.5, x + columns - 0.5, y - 0.5, y + rows - 0.5
     corners = [left, right, right, left, left], [top, top, bottom, bottom, top]
-    return line(*corners, colour, width, showlegend=False, hoverinfo="skip")
+    return line(*corners, VERMILION, 3, showlegend=False, hoverinfo="skip")
 
 
 def _widths(shapes: Sequence[tuple[int, ...]]) -> list[float]:
@@ -335,10 +303,5 @@ def _sum(products: np.ndarray, value: float) -> str:
 def _titles(title: str, stride: Sequence[int], padding: Padding) -> tuple[str, str]:
     """The title, and a note that says the stride and the zeros around."""
     steps = "×".join(map(str, sorted(set(stride))))
-    zeros = sorted(
-        {
-            f"{before}" if before == after else say("{before} and {after}", before=before, after=after)
-            for before, after in padding
-        }
-    )
-    return title.capitalize(), say("stride {steps}, zeros around: {zeros}", steps=steps, zeros=", ".join(zeros))
+    zeros = {f"{a}" if a == b else say("{before} and {after}", before=a, after=b) for a, b in padding}
+    return title.capitalize(), say("stride {steps}, zeros around: {zeros}", steps=steps, zeros=", ".join(sorted(zeros)))

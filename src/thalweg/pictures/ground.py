@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from ..language import say
 from .descent import point
+from .layout import one_scale
 from .marks import line, points
 from .numbers import short
 from .style import HIGH, LEVEL, MUTED, PAPER, Style
@@ -50,13 +51,9 @@ def levels(surface: Any, in_legend: bool = False, bounds: Any = None) -> list[go
     x, y, values = heights(surface, bounds=bounds)
     colours = {"colorscale": [[0, PAPER], [1, HIGH]], "zmin": 0, "zmax": 1, "showscale": False}
     lines = {"start": 1 / LEVELS, "end": 1 - 1 / LEVELS, "size": 1 / LEVELS, "coloring": "fill"}
-    more = {
-        "name": say("level lines"),
-        "showlegend": False,
-        "hoverinfo": "skip",
-        "line": {"color": LEVEL, "width": 0.7},
-    }
-    ground = go.Contour(x=x, y=y, z=ranks(values), contours=lines, **colours, **more)
+    more = {"name": say("level lines"), "showlegend": False, "hoverinfo": "skip"}
+    stroke = {"color": LEVEL, "width": 0.7}
+    ground = go.Contour(x=x, y=y, z=ranks(values), contours=lines, line=stroke, **colours, **more)
     inside = [m for m in surface.minima if all(a <= v <= b for v, (a, b) in zip(m, bounds, strict=True))]
     rings = minima(surface, inside, Style(MUTED, marker="circle-open"), 15, {"width": 1.5}, name=say("minimum"))
     return [ground, rings.update(legendgroup="minimum", showlegend=in_legend and bool(inside))]
@@ -83,8 +80,7 @@ def view(figure: go.Figure, surface: Any, bounds: Any = None, *, equal: bool = T
     figure.update_xaxes(range=list(across), title_text=surface.variables[0], showgrid=False, **where)
     figure.update_yaxes(range=list(up), showgrid=False, **where)
     if equal:
-        figure.update_xaxes(constrain="domain", **where)
-        figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor or "x", constrain="domain"), **where)
+        one_scale(figure, **where)
     if where:
         return figure.update_yaxes(title_text=surface.variables[1], **where)
     return figure.update_layout(yaxis_title_text=surface.variables[1])

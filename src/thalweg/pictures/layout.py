@@ -117,6 +117,12 @@ def headed(figure: go.Figure, title: str, note: str = "") -> go.Figure:
     return figure.update_layout(title=words, height=height, margin=margin)
 
 
+def one_scale(figure: go.Figure, **where: int) -> go.Figure:
+    """One unit as long across as up, in all panels or in one."""
+    figure.update_xaxes(constrain="domain", **where)
+    return figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor or "x", constrain="domain"), **where)
+
+
 def _keep_scale(figure: go.Figure) -> None:
     """Axes of one scale keep it in all panels: `matches` would stretch all of them but the first."""
     for axis in (*figure.select_xaxes(), *figure.select_yaxes()):

@@ -9,12 +9,13 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..language import say
-from .layout import bold, dress, panels, row_axis
+from .layout import bold, dress, one_scale, panels, row_axis
 from .marks import arrows, entry, line, points, words
 from .numbers import short
 from .style import BLUE, GRID, INK, LEVEL, MUTED, ORANGE, PAPER, SHADE, VERMILION, Style, faded, plain_styles, text
 
 CELL = 30  # pixels
+EDGE = {"width": 1.5, "color": PAPER}
 
 
 def fold_rows(parts: Sequence[np.ndarray], samples: int, title: str = "", note: str = "") -> go.Figure:
@@ -52,9 +53,8 @@ def targets(
         centre: the truth, (2,).
         axes: what the two numbers are.
     """
-    figure = panels(
-        cols=len(shots), titles=[bold(say(name)) for name in shots], shared_yaxes=True, horizontal_spacing=0.03
-    )
+    titles, cross = [bold(say(name)) for name in shots], Style(VERMILION, marker="x")
+    figure = panels(cols=len(shots), titles=titles, shared_yaxes=True, horizontal_spacing=0.03)
     most = max(float(np.abs(each - centre).max()) for each in shots.values()) * 1.1
     angle = np.linspace(0, 2 * np.pi, 121)
     for column, each in enumerate(shots.values(), start=1):
@@ -64,31 +64,17 @@ def targets(
             figure.add_trace(line(x, y, LEVEL, 1, **ground, hoverinfo="skip", showlegend=False), row=1, col=column)
         shown = {"showlegend": column == 1}
         mean = each.mean(axis=0)
-        figure.add_traces(
-            [
-                points(centre[:1], centre[1:], INK, 9, name=say("truth"), legendgroup="truth", **shown),
-                points(each[:, 0], each[:, 1], BLUE, 7, opacity=0.75, name=say("one fit"), legendgroup="fit", **shown),
-                points(
-                    mean[:1],
-                    mean[1:],
-                    Style(VERMILION, marker="x"),
-                    11,
-                    edge={"width": 1.5, "color": PAPER},
-                    name=say("mean of the fits"),
-                    legendgroup="mean",
-                    **shown,
-                ),
-            ],
-            rows=1,
-            cols=column,
-        )
+        traces = [
+            points(centre[:1], centre[1:], INK, 9, name=say("truth"), legendgroup="truth", **shown),
+            points(each[:, 0], each[:, 1], BLUE, 7, opacity=0.75, name=say("one fit"), legendgroup="fit", **shown),
+            points(mean[:1], mean[1:], cross, 11, edge=EDGE, name=say("mean of the fits"), legendgroup="mean", **shown),
+        ]
+        figure.add_traces(traces, rows=1, cols=column)
     for side, middle in ((figure.update_xaxes, centre[0]), (figure.update_yaxes, centre[1])):
-        side(range=[middle - most, middle + most], showgrid=False, constrain="domain")
-    figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
-    figure.update_xaxes(title_text=say(axes[0])).update_layout(yaxis_title_text=say(axes[1]))
-    return dress(figure, 180 + 640 // len(shots), title, note, t=90, b=80).update_layout(
-        meta={"least": 190 * len(shots)}
-    )
+        side(range=[middle - most, middle + most], showgrid=False)
+    one_scale(figure).update_xaxes(title_text=say(axes[0])).update_layout(yaxis_title_text=say(axes[1]))
+    dress(figure, 180 + 640 // len(shots), title, note, t=90, b=80)
+    return figure.update_layout(meta={"least": 190 * len(shots)})
 
 
 def units(kept: Mapping[str, Sequence[np.ndarray]], title: str = "", note: str = "") -> go.Figure:
@@ -102,6 +88,7 @@ def units(kept: Mapping[str, Sequence[np.ndarray]], title: str = "", note: str =
     [6, 3, 1]
     """
     figure = panels(cols=len(kept), titles=[bold(say(name)) for name in kept], horizontal_spacing=0.06)
+    cross = Style(MUTED, marker="x")
     for column, layers in enumerate(kept.values(), start=1):
         places = [
             np.stack([np.full(len(layer), k), np.arange(len(layer)) - (len(layer) - 1) / 2], axis=1)
@@ -115,59 +102,35 @@ def units(kept: Mapping[str, Sequence[np.ndarray]], title: str = "", note: str =
         ]
         x, y = np.array(ends).reshape(-1, 2).T
         all_places, all_kept = np.concatenate(places), np.concatenate(layers)
+        inside, outside = all_places[all_kept].T, all_places[~all_kept].T
         shown = {"showlegend": column == 1}
-        figure.add_traces(
-            [
-                line(x, y, LEVEL, 1, hoverinfo="skip", showlegend=False),
-                points(
-                    all_places[all_kept, 0],
-                    all_places[all_kept, 1],
-                    BLUE,
-                    17,
-                    edge={"width": 1.5, "color": PAPER},
-                    name=say("kept"),
-                    legendgroup="kept",
-                    **shown,
-                ),
-                points(
-                    all_places[~all_kept, 0],
-                    all_places[~all_kept, 1],
-                    Style(MUTED, marker="x"),
-                    9,
-                    name=say("dropped"),
-                    legendgroup="dropped",
-                    **shown,
-                ),
-            ],
-            rows=1,
-            cols=column,
-        )
+        traces = [
+            line(x, y, LEVEL, 1, hoverinfo="skip", showlegend=False),
+            points(*inside, BLUE, 17, edge=EDGE, name=say("kept"), legendgroup="kept", **shown),
+            points(*outside, cross, 9, name=say("dropped"), legendgroup="dropped", **shown),
+        ]
+        figure.add_traces(traces, rows=1, cols=column)
     most = max(map(len, kept.values()))
     figure.update_xaxes(visible=False, range=[-0.4, most - 0.6]).update_yaxes(visible=False)
     return dress(figure, 420, title, note, t=100, b=50)
 
 
-def cards(
-    rows: Mapping[str, Sequence[tuple[str, np.ndarray]]], title: str = "", note: str = "", *, light: bool = True
-) -> go.Figure:
-    """Images in rows, each with its words below it; all in one scale of greys.
+def cards(rows: Mapping[str, Sequence[tuple[str, np.ndarray]]], title: str = "", note: str = "") -> go.Figure:
+    """Images in rows, each with its words below it; all in one scale of greys, ink on paper, as handwriting is.
 
     Args:
         rows: name of a row → (words, (height, width)) for each image.
-        light: ink on paper, as handwriting is; otherwise the larger the lighter.
     """
     across = max(map(len, rows.values()))
     figure = panels(len(rows), across, horizontal_spacing=0.05, vertical_spacing=0.18)
-    scale = [[0, PAPER], [1, INK]] if light else [[0, INK], [1, PAPER]]
     images = [image for row in rows.values() for _, image in row]
     low, high = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
     for row, (name, each) in enumerate(rows.items(), start=1):
         for column, (said, image) in enumerate(each, start=1):
-            heat = go.Heatmap(z=image, colorscale=scale, zmin=low, zmax=high, showscale=False, hoverinfo="skip")
-            below = words(
-                [(image.shape[1] - 1) / 2], [image.shape[0] - 0.2], [text(said)], size=11, textposition="bottom center"
-            )
             height, width = image.shape
+            greys = {"colorscale": [[0, PAPER], [1, INK]], "zmin": low, "zmax": high, "showscale": False}
+            heat = go.Heatmap(z=image, **greys, hoverinfo="skip")
+            below = words([(width - 1) / 2], [height - 0.2], [text(said)], size=11, textposition="bottom center")
             x, y = np.array([(0, 0), (width, 0), (width, height), (0, height), (0, 0)]).T - 0.5
             frame = line(x, y, GRID, 1, hoverinfo="skip", showlegend=False)
             figure.add_traces([heat, frame, below], rows=row, cols=column)
@@ -175,8 +138,7 @@ def cards(
             up = {"range": [height * 1.22, -0.6]} | ({"title_text": bold(name)} if column == 1 else {})
             up |= {"showticklabels": False, "showgrid": False, "showline": False}
             figure.update_yaxes(**up, row=row, col=column)
-    figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor, constrain="domain"))
-    figure.update_xaxes(constrain="domain")
+    one_scale(figure)
     return dress(figure, 80 + 620 // across * len(rows), title, note, t=70).update_layout(meta={"least": 150 * across})
 
 
@@ -232,6 +194,5 @@ def triplet_maps(
         traces.append(arrows([a], [p], Style(INK), say("anchor to positive"), legendgroup="p", **shown))
         traces.append(arrows([a], [n], Style(INK, "dot"), say("anchor to negative"), legendgroup="n", **shown))
         figure.add_traces(traces, rows=1, cols=column)
-    figure.update_xaxes(showticklabels=False, constrain="domain").update_yaxes(showticklabels=False, constrain="domain")
-    figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
+    one_scale(figure).update_xaxes(showticklabels=False).update_yaxes(showticklabels=False)
     return dress(figure, 460, title, note, t=90, b=80)
