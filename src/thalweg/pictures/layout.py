@@ -60,6 +60,18 @@ def panels(
     return figure.update_annotations(font={"size": 10.5 if compact else 13, "color": INK}, align="left")
 
 
+def multiples(titles: Sequence[str], columns: int, compact: bool, across: str | None = None) -> go.Figure:
+    """A small panel for each title, all on the same axes; `across` is the title below the last one of each column."""
+    rows = max(1, math.ceil(len(titles) / columns))
+    gaps = {"horizontal_spacing": 0.03 * (columns > 1), "vertical_spacing": 42 / (180 * rows) * (rows > 1)}
+    figure = panels(rows, columns, titles, compact=compact, shared_xaxes="all", shared_yaxes="all", **gaps)
+    # shared axes hide the labels of all rows but the last; a column whose last cell is empty still needs its own
+    for place in range(max(0, len(titles) - columns), len(titles)):
+        at = {"row": place // columns + 1, "col": place % columns + 1}
+        figure.update_xaxes(showticklabels=True, title_text=across, **at)
+    return figure
+
+
 def bold(words: str) -> str:
     """A panel's title in bold, its words shown literally."""
     return f"<b>{text(words)}</b>"

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..language import say
-from .layout import LINE, bold, dress, log_axis, panels, title_breaks
+from .layout import LINE, bold, dress, log_axis, multiples, title_breaks
 from .marks import band, line
 from .numbers import short
 from .style import LEVEL, MUTED, Style, styles, text
@@ -34,10 +34,7 @@ def profiles(
     (['adam: band', 'adam'], (1, 2, 4), (0.5, 1.0, 1.0))
     """
     names, columns = list(stairs), min(columns, len(stairs))
-    rows = math.ceil(len(names) / columns)
-    gaps = {"horizontal_spacing": 0.03 * (columns > 1), "vertical_spacing": 42 / (180 * rows) * (rows > 1)}
-    titles = [*map(bold, names)]
-    figure = panels(rows, columns, titles, compact=compact, shared_xaxes="all", shared_yaxes="all", **gaps)
+    figure = multiples([*map(bold, names)], columns, compact)
     for place, (name, style) in enumerate(styles(names).items()):
         others = [_thin(stairs[other], end, other) for other in names if other != name]
         at = {"rows": place // columns + 1, "cols": place % columns + 1}
@@ -45,10 +42,7 @@ def profiles(
     room = end**0.03
     figure.update_xaxes(**log_axis(1 / room, end * room, most=5), tickangle=0, showline=True)
     figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%", nticks=5)
-    # shared axes hide the labels of all rows but the last; a column whose last cell is empty still needs its own
-    for place in range(max(0, len(names) - columns), len(names)):
-        figure.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
-    dress(figure, 84 + 180 * rows, t=58)
+    dress(figure, 84 + 180 * math.ceil(len(names) / columns), t=58)
     axes = say("share of problems on which {across} is at most so many times the best, log scale", across=text(across))
     above = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left"}
     above["yshift"] = 44 + LINE * title_breaks(figure)

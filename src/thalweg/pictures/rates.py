@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..language import say
-from .layout import bold, dress, log_ticks, panels
+from .layout import bold, dress, log_ticks, multiples
 from .marks import DIVERGED, band, entry, line, points
 from .numbers import number, short
 from .style import BAND, INK, MUTED, Style, faded, styles, text
@@ -68,12 +68,10 @@ def rates(
     """
     table = rate_table(members, metric)
     names = list(dict.fromkeys([*chosen, *table["optimizer"]]))
-    rows = max(1, math.ceil(len(names) / columns))
     kinds = list(dict.fromkeys(table["schedule"]))  # a single one is named in the legend
     said = {name: f"  {text(one)}" if len(kinds) > 1 else "" for name, (_, one) in chosen.items()}
     titles = [bold(name) + said.get(name, "") for name in names]
-    gaps = {"horizontal_spacing": 0.03 * (columns > 1), "vertical_spacing": 42 / (180 * rows) * (rows > 1)}
-    figure = panels(rows, columns, titles, compact=compact, shared_xaxes="all", shared_yaxes="all", **gaps)
+    figure = multiples(titles, columns, compact, say("learning rate"))
     finite = [value for value in table["mean"] if math.isfinite(value)]
     logarithmic = not finite or min(finite) > 0
     top, limits = _limits(finite, logarithmic)
@@ -84,12 +82,8 @@ def rates(
     figure.update_xaxes(type="log", showline=True, **_decades(table["lr"]))
     ticks = log_ticks(10 ** limits[0], 10 ** limits[1]) if logarithmic and limits else {}
     figure.update_yaxes(type="log" if logarithmic else "linear", range=limits, nticks=5, **ticks)
-    # shared axes hide the labels of all rows but the last; a column whose last cell is empty still needs its own
-    for place in range(max(0, len(names) - columns), len(names)):
-        figure.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
-        figure.update_xaxes(title_text=say("learning rate"), row=place // columns + 1, col=place % columns + 1)
     figure.update_yaxes(title_text=text(say(metric.replace("_", " "))), col=1)
-    return dress(figure, 130 + 180 * rows, b=38 + 30 * (3 if columns < 3 else 2))
+    return dress(figure, 130 + 180 * max(1, math.ceil(len(names) / columns)), b=38 + 30 * (3 if columns < 3 else 2))
 
 
 def _decades(rates: Sequence[float]) -> dict[str, list]:
