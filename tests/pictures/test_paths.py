@@ -9,6 +9,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import SurfaceError
 from thalweg.landscapes.path import Path
+from thalweg.language import speaking
 from thalweg.pictures import ground
 from thalweg.pictures.still import Drawing
 from thalweg.pictures.style import STYLES, VERMILION
@@ -115,6 +116,13 @@ def test_a_race_moves_every_path_to_its_end(race: Path) -> None:
     few = tw.descend("ravine", optimizer="adam", lr=0.1, steps=500).picture("race")
     assert len(few.frames) == 60
     assert few.frames[-1].name == "500"
+
+
+def test_marks_of_a_race_are_named_in_the_language_of_the_picture(race: Path) -> None:
+    with speaking("ko"):
+        names = {trace.name for trace in race.picture("race").data}
+    assert {"시작점", "발산"} <= names
+    assert not {"start", "diverged"} & names
 
 
 def test_groups_of_a_race_have_maps_of_their_own(race: Path) -> None:

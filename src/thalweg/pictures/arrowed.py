@@ -40,7 +40,7 @@ def arrows_picture(path: Any, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figure:
         places = path.all_points[0, o, 0]
         steps = [k for k in at if k < len(places) - 1 and np.isfinite(places[k + 1]).all()]
         size = [6 if k in steps else 0 for k in range(len(places))]
-        more = {"marker": {"color": INK}, "name": "path", "showlegend": False, "hoverinfo": "skip"}
+        more = {"marker": {"color": INK}, "name": say("path"), "showlegend": False, "hoverinfo": "skip"}
         traces = [line(places[:, 0], places[:, 1], MUTED, 1.2, size=size, **more)]
         for label, (vectors, style) in _vectors(path, o, name).items():
             length = float(np.linalg.norm(vectors[steps], axis=1).max()) if steps else 0.0

@@ -82,32 +82,21 @@ def _of_rate(style: Style, rate: int | None) -> Style:
 def note(path: Any) -> str:
     """What a reader must know to judge its fairness: rates and how they were chosen, steps, start, schedule, noise."""
     if path.rates.shape[1] > 1 or len(set(path.rates[:, 0])) == 1:
-        rates = say(
-            "rate{s} {rates}", s="s" * (path.rates.shape[1] > 1), rates=", ".join(short(one) for one in path.rates[0])
-        )
+        rates = say("rate{s} {rates}", s="s" * (path.rates.shape[1] > 1), rates=", ".join(map(short, path.rates[0])))
     else:
         pairs = zip(path.optimizers, path.rates[:, 0], strict=True)
         rates = ", ".join(f"{name} {short(rate)}" for name, rate in pairs)
-    parts = [
-        f"{say(path.fairness)}: {rates}"
-        if len(path.rates) > 1
-        else say("{optimizer} at {rates}", optimizer=path.optimizers[0], rates=rates)
-    ]
+    fair = f"{say(path.fairness)}: {rates}"
+    if len(path.rates) == 1:
+        fair = say("{optimizer} at {rates}", optimizer=path.optimizers[0], rates=rates)
     starts = len(path.starts)
-    parts.append(
-        say(
-            "{steps} steps from {start}",
-            steps=path.steps,
-            start=point(path.starts[0]) if starts == 1 else say("{starts} starts", starts=starts),
-        )
-    )
+    start = point(path.starts[0]) if starts == 1 else say("{starts} starts", starts=starts)
+    parts = [fair, say("{steps} steps from {start}", steps=path.steps, start=start)]
     label = getattr(path.schedule, "label", str(path.schedule))
-    parts += [say("schedule {label}", label=label)] if label != "constant" else []
-    parts += (
-        [say("noise σ = {noise} in each gradient, seed {seed}", noise=short(path.noise), seed=path.seed)]
-        if path.noise
-        else []
-    )
+    if label != "constant":
+        parts.append(say("schedule {label}", label=label))
+    if path.noise:
+        parts.append(say("noise σ = {noise} in each gradient, seed {seed}", noise=short(path.noise), seed=path.seed))
     return "; ".join(parts) + "."
 
 
@@ -152,6 +141,6 @@ def crosses(lines: Sequence[Line], where: Sequence[Any], in_legend: bool) -> go.
     """A × for each path that diverged, at its last point in sight."""
     ruined = [(one, at) for one, at in zip(lines, where, strict=True) if one.diverged >= 0]
     hover = [say("{label} diverged at step {step}", label=one.label, step=one.diverged) for one, _ in ruined]
-    legend = {"name": "diverged", "legendgroup": "diverged", "showlegend": in_legend and bool(ruined)}
+    legend = {"name": say("diverged"), "legendgroup": "diverged", "showlegend": in_legend and bool(ruined)}
     x, y = ([at[side] for _, at in ruined] for side in (0, 1))
     return points(x, y, DIVERGED, 12, edge={"width": 1.5, "color": PAPER}, hover=hover, **legend)

@@ -80,7 +80,6 @@ def bold(words: str) -> str:
 def dress(figure: go.Figure, height: int, title: str = "", note: str = "", **margin: int) -> go.Figure:
     """The template and the height, a heading, and margins of 8 pixels but for the top (28) and those in `margin`."""
     _hang_titles(figure)
-    _say_words(figure)
     _keep_scale(figure)
     sides, words = {"l": 8, "r": 8, "t": 28, "b": 8} | margin, heading(title, note) if title or note else None
     full = LINE * words["subtitle"]["text"].count(WRAP) if words else 0
@@ -88,26 +87,9 @@ def dress(figure: go.Figure, height: int, title: str = "", note: str = "", **mar
     return _make_room(figure, LINE * title_breaks(figure))
 
 
-_WORDS = tuple(  # that stand alone on axes and in legends
-    map(
-        mark,
-        (
-            *("loss", "step", "epoch", "degree", "density", "truth", "minimum", "start", "path", "residual", "product"),
-            *("secant", "tangent", "convolution", "cross-correlation", "Convolution", "Cross-correlation"),
-            *("converges", "diverged", "fixed", "Bagging", "Boosting", "Cross-validation"),
-        ),
-    )
-)
-
-
-def _say_words(figure: go.Figure) -> None:
-    """Axes and legends in the chosen language, where their words are one of its messages."""
-    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
-        if axis.title.text:
-            axis.title.text = say(axis.title.text)
-    for trace in figure.data:
-        if trace.name:
-            trace.name = say(trace.name)
+# what pictures are given to say, for the catalogues
+_MODES = [*map(mark, ("convolution", "cross-correlation", "Convolution", "Cross-correlation"))]
+_GALLERY = [*map(mark, ("degree", "residual", "fixed", "Bagging", "Boosting", "Cross-validation"))]
 
 
 def heading(title: str, note: str = "") -> dict[str, Any]:

@@ -74,6 +74,6 @@ def gaussian_fits(x: np.ndarray, target: np.ndarray, fits: Sequence[Fit], note: 
         figure.add_trace(line(x, fit.density, style[fit.label], 2.4, name=name, showlegend=True))
     inside = x[np.maximum.reduce([target, *(fit.density for fit in fits)]) > 1e-3 * target.max()]
     figure.update_xaxes(title_text="x", range=[inside.min(), inside.max()])
-    figure.update_yaxes(title_text="density", rangemode="tozero")
+    figure.update_yaxes(title_text=say("density"), rangemode="tozero")
     title = say("One Gaussian fitted to two: forward covers both, reverse settles on one")
     return dress(figure, 420, title, note, t=66, b=90)

@@ -108,7 +108,7 @@ def convergence_map(rule: Any, title: str = "") -> go.Figure:
     colours = {"colorscale": SURFACE, "zmin": low, "zmax": high}
     colours["colorbar"] = bar | {"title": {"text": say("steps for a tenth of the distance"), "side": "right"}}
     hover = f"rate %{{x:.4g}}, {name} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>"
-    words = {"name": "converges", "showlegend": False, "customdata": steps, "hovertemplate": hover}
+    words = {"name": say("converges"), "showlegend": False, "customdata": steps, "hovertemplate": hover}
     figure = go.Figure(go.Heatmap(x=rates, y=values, z=decades, **colours, **words))
     if rule.boundary is not None:
         dashed = Style(VERMILION, "dash")

@@ -38,7 +38,7 @@ def noisy_picture(runs: Mapping[str, Any], last: int = 200, title: str = "") -> 
     bounds = [(float(m - half), float(m + half)) for m in ends.mean(axis=0)]
     figure.add_traces(levels(some.surface, bounds=bounds), rows=1, cols=1)
     for label, style in plain_styles(runs).items():
-        path, more = runs[label], dict[str, Any](name=text(label), legendgroup=label)
+        path, more = runs[label], dict[str, Any](name=text(say(label)), legendgroup=label)
         tail = path.all_points[0, 0, 0, -last:]
         walk = line(tail[:, 0], tail[:, 1], style.colour, 1.2, showlegend=False, hoverinfo="name", **more)
         steps, mean, low, high = _fall(path)

@@ -74,8 +74,8 @@ def contours(
         hover = [say("point {k}{loss}", k=k, loss=loss) for k, loss in enumerate(words)]
         (x, y), start, edge = path.T, Style(VERMILION, marker="circle-open"), {"width": 2}
         figure.add_trace(marks.line(x, y, PAPER, 5, showlegend=False, hoverinfo="skip"))
-        figure.add_trace(marks.line(x, y, VERMILION, 2, size=5, hover=hover, name="path", showlegend=False))
-        figure.add_trace(points(x[:1], y[:1], start, 12, edge=edge, name="start", hoverinfo="skip"))
+        figure.add_trace(marks.line(x, y, VERMILION, 2, size=5, hover=hover, name=say("path"), showlegend=False))
+        figure.add_trace(points(x[:1], y[:1], start, 12, edge=edge, name=say("start"), hoverinfo="skip"))
     end = path[-1:] if path is not None else np.zeros((1, 2))
     star, edge = Style(VERMILION, marker="star"), {"width": 1, "color": PAPER}
     figure.add_trace(points(end[:, 0], end[:, 1], star, 15, edge=edge, name=say("the network"), hoverinfo="skip"))
