@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -43,11 +44,12 @@ def leaders(ranks: Mapping[str, Sequence[Point]]) -> go.Figure:
         figure.add_trace(line(epochs, places, style, 2.6, size=8, **more))
     last = max((points[-1][0] for points in ranks.values()), default=1)
     room, count = 0.02 * max(last - 1, 1), len(ranks)
-    whole = (
-        {"tickvals": list(range(1, last + 1)), "ticktext": [str(k) for k in range(1, last + 1)]} if last < 13 else {}
-    )
-    figure.update_xaxes(title_text="epoch", range=[1 - room, last + room], nticks=10, showgrid=False, **whole)
-    numbers = list(range(1, count + 1))
-    places = {"tickvals": numbers, "ticktext": [str(place) for place in numbers], "range": [count + 0.5, 0.5]}
-    figure.update_yaxes(title_text=say("rank by validation loss"), **places)
+    whole = _each(last) if last < 13 else {}
+    figure.update_xaxes(title_text=say("epoch"), range=[1 - room, last + room], nticks=10, showgrid=False, **whole)
+    figure.update_yaxes(title_text=say("rank by validation loss"), range=[count + 0.5, 0.5], **_each(count))
     return dress(figure, 110 + 34 * max(3, count), t=8, b=8 + 24 * (1 + count // 5))
+
+
+def _each(most: int) -> dict[str, list[Any]]:
+    """A tick at each whole number."""
+    return {"tickvals": [*range(1, most + 1)], "ticktext": [str(k) for k in range(1, most + 1)]}
