@@ -91,15 +91,6 @@ def as_words(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return frame.assign(**{name: frame[name].astype(object).map(str, na_action="ignore") for name in names})
 
 
-def described(transformer: Any) -> str:
-    """A transformer as text, without addresses in memory."""
-    try:
-        text = transformer.__repr__(N_CHAR_MAX=10**6)  # scikit-learn's shortens itself
-    except TypeError:
-        text = repr(transformer)
-    return re.sub(r" at 0x[0-9a-f]+", "", re.sub(r"\s+", " ", text))
-
-
 @dataclass(eq=False)
 class Preprocessing:
     """A transformer and the rows that it is for.
@@ -129,7 +120,7 @@ class Preprocessing:
                 say(
                     "preprocess={transformer} is not a transformer of scikit-learn's kind, with fit and "
                     "transform; give one, a Pipeline or ColumnTransformer of such, or 'plain'.",
-                    transformer=_short(self.transformer),
+                    transformer=self.short,
                 )
             )
         if self.scaled and not (_is_tensor(self.pool) and self.pool.plain_targets.is_floating_point()):
@@ -151,13 +142,18 @@ class Preprocessing:
 
     @property
     def described(self) -> str:
-        """The transformer as text."""
-        return described(self.transformer)
+        """The transformer as text, without addresses in memory."""
+        try:
+            text = self.transformer.__repr__(N_CHAR_MAX=10**6)  # scikit-learn's shortens itself
+        except TypeError:
+            text = repr(self.transformer)
+        return re.sub(r" at 0x[0-9a-f]+", "", re.sub(r"\s+", " ", text))
 
     @property
     def short(self) -> str:
         """The transformer in a few words."""
-        return _short(self.transformer)
+        text = self.described
+        return text if len(text) <= 60 else f"{type(self.transformer).__name__}(…)"
 
     def check_repeats(self, training: Tensor) -> None:
         """Refuse a transformer that gives other numbers each time it is fitted.
@@ -170,7 +166,7 @@ class Preprocessing:
             raise ProblemError(
                 say(
                     "preprocess={transformer} gives other numbers each time it is fitted; give it a random_state.",
-                    transformer=_short(self.transformer),
+                    transformer=self.short,
                 )
             )
 
@@ -224,9 +220,8 @@ class Preprocessing:
         if isinstance(made, pd.DataFrame):
             array = numbers(made, what)
         else:
-            array = np.asarray(made)
             try:
-                array = array.astype(np.float64)
+                array = np.asarray(made).astype(np.float64)
             except (ValueError, TypeError) as error:
                 raise ProblemError(
                     say("the {what} are not numbers ({error}); encode its words.", what=what, error=first_line(error))
@@ -254,7 +249,7 @@ class Preprocessing:
                 say(
                     "preprocess={transformer} makes {count} columns of some rows and {count2} of others; let it "
                     "make the same, e.g. OneHotEncoder(categories=…).",
-                    transformer=_short(self.transformer),
+                    transformer=self.short,
                     count=len(names),
                     count2=len(self.names),
                 )
@@ -298,7 +293,7 @@ class Preprocessing:
             return call()
         except Exception as error:  # whatever a user's transformer may raise
             raise ProblemError(
-                f"preprocess={_short(self.transformer)} fails with {type(error).__name__} when it {when} "
+                f"preprocess={self.short} fails with {type(error).__name__} when it {when} "
                 f"({first_line(error)}){line_of(error)}; repair it, or give preprocess='plain'."
             ) from error
 
@@ -331,8 +326,3 @@ def _moved(targets: Any, shift: Any, scale: Any) -> Any:
 
 def _is_tensor(part: Samples) -> bool:
     return isinstance(part.plain_targets, Tensor)
-
-
-def _short(transformer: Any) -> str:
-    text = described(transformer)
-    return text if len(text) <= 60 else f"{type(transformer).__name__}(…)"
