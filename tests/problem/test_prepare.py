@@ -314,7 +314,7 @@ def test_nothing_is_split_off_a_train_loader() -> None:
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True])
 def test_seeds_that_are_none(seed: Any) -> None:
-    refused(change(seed=seed), r"seed is .*; give an integer from 0")
+    refused(change(seed=seed), r"seed is .*; give a whole number from 0")
 
 
 # What does not fit: model

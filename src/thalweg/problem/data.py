@@ -22,6 +22,7 @@ from ..samples import Samples, Weighted
 from .layout import FORMS, USUAL, Layout, given
 
 HELD_OUT = 0.2
+SAMPLES = 8  # that show whether parts fit together
 
 
 def read(part: Any, where: str, dtype: torch.dtype, layout: Layout = USUAL) -> Samples:
@@ -90,11 +91,11 @@ def first_batch(loader: DataLoader[Any], count: int) -> Any:
     return loader.collate_fn(samples if collated else samples[0]) if samples else None
 
 
-def sample_of(loader: DataLoader[Any], count: int, layout: Layout = USUAL) -> Samples:
+def sample_of(loader: DataLoader[Any], layout: Layout) -> Samples:
     """The loader's `first_batch`; nothing is converted: a train DataLoader is used unchanged, so what does not fit must
     be seen."""
     try:
-        batch = first_batch(loader, count)
+        batch = first_batch(loader, SAMPLES)
     except Exception as error:  # whatever a user's dataset may raise
         raise ProblemError(
             say(

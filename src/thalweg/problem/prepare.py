@@ -22,13 +22,14 @@ from torch.utils.data import DataLoader
 from .. import losses
 from ..errors import ProblemError, TrainingError
 from ..language import say
+from ..numbers import Range
 from ..population.draws import recorded
 from ..population.sizing import activations_of
 from ..samples import Samples, Weighted, call, is_tree, leaves, stars, structure
 from . import checks
 from .checks import build
 from .code import code_of, settings
-from .data import check_finite, sample_of, tensors_of
+from .data import SAMPLES, check_finite, sample_of, tensors_of
 from .declaration import Problem
 from .facts import facts_of
 from .find import load
@@ -40,7 +41,7 @@ from .preprocessing import Preprocessing
 from .reading import reading_of
 from .tables import Table, opened
 
-SAMPLES = 8
+_SEED = Range(0, 2**32 - 1, whole=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,14 +149,7 @@ def prepare(problem: Problem | str) -> Prepared:
     (4810, (1149, 64), 'cross_entropy')
     """
     problem = load(problem)
-    if isinstance(problem.seed, bool) or not isinstance(problem.seed, int) or not 0 <= problem.seed < 2**32:
-        raise ProblemError(
-            say(
-                "the problem's seed is {seed}; give an integer from 0 to {most}.",
-                seed=repr(problem.seed),
-                most=2**32 - 1,
-            )
-        )
+    problem = replace(problem, seed=_SEED.check("the problem's seed", problem.seed, ProblemError))
     if isinstance(problem.model, Mapping):
         return _several(problem)
     loss, metrics = losses.get(problem.loss), _metrics(problem)
@@ -164,19 +158,17 @@ def prepare(problem: Problem | str) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         name = problem.model if isinstance(problem.model, str) else None
         module = build(problem.model) if name is None else None
-        dtype, layout = (
-            torch.get_default_dtype() if module is None else dtype_of(module),
-            layout_of(problem.loss, module),
-        )
+        dtype = torch.get_default_dtype() if module is None else dtype_of(module)
+        layout = layout_of(problem.loss, module)
         data = parts_of(problem, table, dtype, layout)
         if name is not None:
             problem = replace(problem, model=fitting(name, data.train, () if table is None else table.classes))
         module = build(problem.model) if module is None else module  # some have a length
         if table is not None and table.values:
             data = data.shaped(module)
-        train, validation, test, order, groups, preprocessing = data
+        train, validation, test = data[:3]
         if isinstance(train, DataLoader):
-            sample, train_data = sample_of(train, SAMPLES, layout), tensors_of(train)
+            sample, train_data = sample_of(train, layout), tensors_of(train)
             for what, part in zip(("inputs", "targets"), train_data or sample, strict=True):
                 for tensor in leaves(part):
                     check_finite(tensor, f"train {what}")
@@ -190,27 +182,22 @@ def prepare(problem: Problem | str) -> Prepared:
                 draws = _draws(lambda few=few: loss.over(module, few))
         check_metrics(metrics, module, {"validation": validation, "test": test})
         form = _form(loss, module, _first(validation))
-        by_itself = table is None and preprocessing is None
+        by_itself = table is None and data.preprocessing is None
         reading = reading_of(problem, data, layout, module) if by_itself else {}
     return Prepared(
         **{name: getattr(problem, name) for name in ("name", "model", "source", "noise", "truth")},
         loss=loss,
         loss_name=losses.name_of(loss),
         metrics=metrics,
-        train=train,
-        validation=validation,
-        test=test,
+        **data._asdict(),
         fingerprint=_fingerprint(problem, module, data, train_data, table),
         code=code_of(problem.model, *settings(module), problem.loss, problem.metrics),
         weights=sum(p.numel() for p in module.parameters() if p.requires_grad),
         draws=draws,
         form=form,
-        order=order,
         layout=layout,
         drawn=tuple(part for part in ("validation", "test") if getattr(problem, part) is None),
-        groups=groups,
         table=table,
-        preprocessing=preprocessing,
         reading=reading,
     )
 
@@ -270,7 +257,7 @@ def sample_of_train(ready: Prepared) -> Samples:
     """A few of the training samples."""
     if isinstance(ready.train, DataLoader):
         with torch.random.fork_rng(devices=[]):
-            return sample_of(ready.train, SAMPLES, ready.layout)
+            return sample_of(ready.train, ready.layout)
     return _first(ready.train)
 
 
