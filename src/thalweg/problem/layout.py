@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from .. import losses
 from ..errors import ProblemError
 from ..language import mark, say
 from ..samples import Samples, Weighted, known
+from .source import required_arguments
 
 FORMS = mark(
     "a pair (inputs, targets) of tensors, arrays or trees of them, a triple with weights of samples, a dict with "
@@ -44,15 +44,7 @@ def layout_of(loss: Any, module: nn.Module | None) -> Layout:
     >>> layout_of("mse", Two()), layout_of(lambda model, batch: None, nn.Linear(1, 1))
     (Layout(whole=False, inputs=2), Layout(whole=True, inputs=1))
     """
-    return Layout(losses.sees_model(loss), 1 if module is None else max(1, _needed(module)))
-
-
-def _needed(module: nn.Module) -> int:
-    try:
-        parameters = inspect.signature(module.forward).parameters.values()
-    except (TypeError, ValueError):  # of what is not written in Python
-        return 1
-    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    return Layout(losses.sees_model(loss), 1 if module is None else max(1, required_arguments(module.forward)))
 
 
 def form_of(item: Any, layout: Layout = USUAL) -> str:

@@ -6,18 +6,18 @@ Model, data and loss are its own affair. Read next: `run.py`.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ProblemError
 from ..language import say
-from .source import source_text
+from .source import importable, required_arguments, source_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +55,12 @@ class Loop:
         command = [self.text] if self.is_command else []
         return hashlib.sha256("\n".join(["loop", self.name, *command]).encode()).hexdigest()
 
-    @contextlib.contextmanager
-    def importable(self) -> Iterator[None]:
+    def importable(self) -> AbstractContextManager[None]:
         """A file's folder on the import path, for what the function imports when it is called."""
-        place, _, _ = self.spec.rpartition(":")
-        folder = str(Path(place).expanduser().resolve().parent)
-        if self.kind != "file" or folder in sys.path:
-            yield
-            return
-        sys.path.insert(0, folder)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(ValueError):
-                sys.path.remove(folder)
+        folder = Path(self.spec.rpartition(":")[0]).expanduser().resolve().parent
+        if self.kind != "file" or str(folder) in sys.path:
+            return nullcontext()
+        return importable(folder, forget=False)
 
 
 def takes_run(thing: Any) -> bool:
@@ -77,13 +69,7 @@ def takes_run(thing: Any) -> bool:
     >>> takes_run(lambda run: None), takes_run(lambda: None), takes_run(lambda run, data=None: None)
     (True, False, True)
     """
-    if not callable(thing) or inspect.isclass(thing):
-        return False
-    try:
-        parameters = inspect.signature(thing).parameters.values()
-    except (TypeError, ValueError):  # of what is not written in Python
-        return False
-    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) == 1
+    return callable(thing) and not inspect.isclass(thing) and required_arguments(thing) == 1
 
 
 def loop_of(train: Callable[[Any], Any]) -> Loop:
@@ -92,13 +78,13 @@ def loop_of(train: Callable[[Any], Any]) -> Loop:
     Raises:
         ProblemError: it cannot be called with a run alone.
     """
+    name = getattr(train, "__name__", type(train).__name__)
     if not takes_run(train):
         raise ProblemError(
             say(
                 "{loop} is not a training loop: give a function of one argument, def train(run: tw.Run), or "
                 "a tw.Problem.",
-                loop=getattr(train, "__name__", type(train).__name__),
+                loop=name,
             )
         )
-    name = getattr(train, "__name__", type(train).__name__).strip("<>")
-    return Loop(train, name, text=source_text(train))
+    return Loop(train, name.strip("<>"), text=source_text(train))

@@ -16,7 +16,7 @@ import re
 import sys
 import tokenize
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -68,7 +68,7 @@ def opened(spec: str, error: type[UsageError]) -> Iterator[Definition]:
     """
     place, _, name = spec.rpartition(":")
     if not place.endswith(".py"):
-        with _importable(Path.cwd(), forget=False):
+        with importable(Path.cwd(), forget=False):
             module = _imported(spec, place, error)
             yield Definition(spec, module, name, "module", source_text(module), error)
         return
@@ -82,21 +82,19 @@ def opened(spec: str, error: type[UsageError]) -> Iterator[Definition]:
         text = raw.decode(encoding)
     except (OSError, SyntaxError, UnicodeDecodeError) as fault:
         raise failed(spec, f"file {path.name}", fault, error) from fault
-    with _importable(path.parent, forget=True):
+    with importable(path.parent, forget=True):
         yield Definition(spec, _run(spec, path, text, error), name, "file", text, error)
 
 
 def _imported(spec: str, name: str, error: type[UsageError]) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as fault:
-        missing = fault.name or name
-        if name == missing or name.startswith(f"{missing}."):
+    except (Exception, SystemExit) as fault:  # whatever a user's module may raise
+        missing = fault.name or name if isinstance(fault, ModuleNotFoundError) else None
+        if missing is not None and f"{name}.".startswith(f"{missing}."):
             raise error(
                 f"{spec!r}: there is no module {missing}; check its spelling, run from its folder or install it."
             ) from fault
-        raise failed(spec, f"module {name}", fault, error) from fault
-    except (Exception, SystemExit) as fault:  # whatever a user's module may raise
         raise failed(spec, f"module {name}", fault, error) from fault
 
 
@@ -135,8 +133,17 @@ def source_text(thing: Any) -> str:
         return ""
 
 
+def required_arguments(function: Callable[..., Any]) -> int:
+    """How many arguments a function must be given by place; 0 where Python does not know it."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of what is not written in Python
+        return 0
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
 @contextlib.contextmanager
-def _importable(folder: Path, forget: bool) -> Iterator[None]:
+def importable(folder: Path, forget: bool) -> Iterator[None]:
     """`folder` first on the import path for as long as this lasts.
 
     With `forget`, modules of the folder that were imported meanwhile are removed again, because the `net.py` beside
