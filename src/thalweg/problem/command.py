@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from .. import calls
 from ..errors import ProblemError, TrainingError, short
 from ..language import say
+from ..numbers import COUNT
 from .loop import Loop
 from .printed import Lines, base_of, reader_of
 from .reports import RunEnded
@@ -83,9 +84,9 @@ class Command:
     def __call__(self, run: Run) -> None:
         run.used |= self.places
         with tempfile.TemporaryDirectory(prefix="thalweg-run-") as out:
-            values = _values(run, out)
+            values = {**run.told, OUT: out}
             file = None if self.file is None else Path(self.folder, *_filled([self.file], values))
-            with _started(_filled(self.words, values), self.folder, self.threads) as child:
+            with _started(self.filled(values), self.folder, self.threads) as child:
                 heard = _Heard(run, base_of(self.metric.partition(":")[0]))
                 reader = reader_of(file, heard.lines)
                 while child.running:
@@ -133,10 +134,7 @@ def command(
     'sh'
     """
     where = str(Path.cwd() if folder is None else Path(folder).expanduser().resolve())
-    if at_once is not None and (isinstance(at_once, bool) or at_once < 1):
-        raise ProblemError(
-            say("at_once is {at_once}; give the number of runs at the same time, at least 1.", at_once=str(at_once))
-        )
+    at_once = None if at_once is None else COUNT.check("at_once", at_once, ProblemError)
     cores = os.cpu_count() or 1
     made = Command(text, metric, file, where, max(1, cores // (at_once or cores)))
     _check(made)
@@ -243,10 +241,6 @@ def _text(value: Any) -> str:
     """
     whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
     return str(int(value)) if whole else repr(value) if isinstance(value, float) else str(value)
-
-
-def _values(run: Run, out: str) -> dict[str, Any]:
-    return {**run.told, OUT: out}
 
 
 def _filled(words: Sequence[str], values: Mapping[str, Any]) -> list[str]:
