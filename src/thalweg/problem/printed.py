@@ -7,6 +7,7 @@ the same line has it of the validation data as well (``loss: 0.31 - val_loss: 0.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
@@ -64,11 +65,9 @@ class Lines:
         """A line; of one that was printed over itself, as a bar of progress, its last state."""
         text = text.rstrip("\r\n").rpartition("\r")[2].strip()[:_LONGEST]
         if text.startswith("{"):
-            try:
+            with contextlib.suppress(ValueError, RecursionError):
                 self.record(json.loads(text))
                 return
-            except (ValueError, RecursionError):
-                pass
         text = _BEST.split(text)[0]
         self.record({one or other: number for one, other, number in _PAIR.findall(text)})
 
@@ -154,11 +153,8 @@ class _Csv(_File):
             self.lines.record(dict(zip(self.header, cells, strict=False)))
 
 
-class _Json:
+class _Json(_File):
     """One object or list, read when the run has ended; lines of them are read as well."""
-
-    def __init__(self, path: Path, lines: Lines) -> None:
-        self.path, self.lines, self.names = path, lines, lines.names
 
     def read(self, printed: Sequence[str], end: bool = False) -> None:
         if not end or not self.path.is_file():
@@ -170,7 +166,7 @@ class _Json:
             self.lines.read(text.splitlines())
 
 
-def reader_of(file: Path | None, lines: Lines) -> Lines | _File | _Json:
+def reader_of(file: Path | None, lines: Lines) -> Lines | _File:
     """What reads a run's reports: from what is printed, or from a file, by its ending."""
     if file is None:
         return lines

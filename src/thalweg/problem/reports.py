@@ -32,8 +32,7 @@ def reported(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     >>> reported({"val_loss": 1.0, "train_loss": 2.0}, "val_")
     {'validation_loss': 1.0, 'train_loss': 2.0}
     """
-    named = {n: f"validation_{n.removeprefix(prefix)}" if n.startswith(prefix) else n for n in values}
-    return {named[name]: value for name, value in values.items()}
+    return {f"validation_{n.removeprefix(prefix)}" if n.startswith(prefix) else n: v for n, v in values.items()}
 
 
 def number(name: str, value: Any) -> float:

@@ -94,7 +94,7 @@ class Run:
         self._things: tuple[Any, ...] = ()
         self._saved: Mapping[str, Tensor] | None = None
         self._done = 0  # epochs before the checkpoint
-        self._tell: Callable[[Run], bool] = _goes_on
+        self._tell: Callable[[Run], bool] = lambda _: True
         self.stopping: Callable[[], bool] = bool
 
     @property
@@ -241,7 +241,7 @@ class Run:
     def saved(self) -> dict[str, Tensor]:
         """What `checkpoint` restores, as named tensors."""
         states = [dict(thing) if isinstance(thing, dict) else thing.state_dict() for thing in self._things]
-        own = {"done": self._done + len(self.reports), "random": _random()}
+        own = {"done": self.done, "random": _random()}
         return {name: t.cpu().contiguous().clone() for name, t in packed([*states, own]).items()}
 
     @property
@@ -317,10 +317,6 @@ def _asking(optimizer: Optimizer) -> Optimizer:
     return optimizer
 
 
-def _goes_on(run: Run) -> bool:
-    return True
-
-
 def seed_all(seed: int) -> None:
     """Seed the global generators of Python, NumPy and PyTorch."""
     random.seed(seed)
@@ -335,7 +331,7 @@ def _random() -> dict[str, Any]:
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return {
         "python": [version, list(internal), gauss],
-        "numpy": [str(kind), np.asarray(keys).tolist(), *(value for value in rest)],
+        "numpy": [str(kind), np.asarray(keys).tolist(), *rest],
         "torch": [torch.get_rng_state(), *devices],
     }
 

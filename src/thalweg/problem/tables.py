@@ -442,13 +442,13 @@ def kind_of(column: pd.Series) -> str:
     return "words" if present.map(lambda value: isinstance(value, str | bool | int | float)).all() else "other things"
 
 
-def dense(matrix: Any, what: str, itemsize: int = 8) -> np.ndarray:
+def dense(matrix: Any, what: str) -> np.ndarray:
     """A sparse matrix with all its zeros, if there is the memory for it.
 
     Raises:
         ProblemError: there is not.
     """
-    need, free = matrix.shape[0] * matrix.shape[1] * itemsize, free_memory()
+    need, free = matrix.shape[0] * matrix.shape[1] * 8, free_memory()  # bytes of float64
     if free is not None and 2 * need > free:  # once as an array and once as a tensor
         raise ProblemError(
             say(
