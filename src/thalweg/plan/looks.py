@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import PlanError
@@ -34,8 +34,8 @@ class Look:
 
     def within(self, other: Look) -> bool:
         """Whether the other has all that this one has, and more."""
-        pairs = [(self.seeds, other.seeds), (self.epochs, other.epochs), (self.swaps, other.swaps)]
-        return self != other and all(before <= after for before, after in pairs)
+        more = self.seeds <= other.seeds and self.epochs <= other.epochs and self.swaps <= other.swaps
+        return self != other and more
 
 
 def stage_of(epochs: int, searched: int) -> str:
@@ -51,14 +51,9 @@ def stage_of(epochs: int, searched: int) -> str:
     return CONFIRMATION if epochs == searched else f"{CONFIRMATION} at {epochs} epochs"
 
 
-def plain_looks(looks: Sequence[Look]) -> list[dict[str, int]]:
-    """As JSON has them."""
-    return [asdict(look) for look in looks]
-
-
 def read_looks(stored: Sequence[Mapping[str, int]]) -> tuple[Look, ...]:
-    """What `plain_looks` gave."""
-    return tuple(Look(**{name: look[name] for name in ("seeds", "epochs", "swaps")}) for look in stored)
+    """Those of a store, each its fields by name."""
+    return tuple(Look(look["seeds"], look["epochs"], look["swaps"]) for look in stored)
 
 
 def as_mappings(stored: Any, epochs: Any) -> Any:

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,7 +41,7 @@ from .factors import (
 )
 from .folds import Folds
 from .hyperparameters import accepted, at_defaults, check_scheduled, defaults_of, tuned_beside, varied_by
-from .looks import Look, check_looks, plain_looks, read_looks, stage_of
+from .looks import Look, check_looks, read_looks, stage_of
 from .margin import MARGIN
 from .points import GRID, checked_points, drawn
 from .rates import around_defaults, log_range, parse_rates
@@ -56,6 +56,8 @@ REFINE = 2  # rounds, each with half the step of the one before
 FINEST = 10  # rounds, at most: then the step is a thousandth of the grid's
 CONSTANT = "constant"  # the schedule of a default setting
 _ANY_COUNT = Range(0, whole=True)
+# Attributes that a store has as they are.
+_PLAIN = ("seeds", "epochs", "budget", "grow", "refine", "search", "margin", "device", "precision")
 
 
 @dataclass(frozen=True)
@@ -394,39 +396,28 @@ class Plan:
 
     def described(self) -> dict[str, Any]:
         """Plain values, for which no formula is loaded."""
-        levels = {f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]}
-        return levels | {
-            "rates": list(self.requested_rates),
-            "own_rates": {
-                label: [self["lr"].scaled(rate, label) for rate in self.requested_rates] for label in self["lr"].scales
-            },
-            "grow": self.grow,
+        rates, scaled = self.requested_rates, self["lr"].scaled
+        return {
+            **{f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]},
+            **{name: getattr(self, name) for name in (*_PLAIN, "grow_total", "refine_total")},
+            "rates": list(rates),
+            "own_rates": {label: [scaled(rate, label) for rate in rates] for label in self["lr"].scales},
             "grown": list(self.grown),
             **self.extension(),
             "by_metric": self.criterion.by_metric,
             "judge": self.criterion.judge,
-            "margin": self.margin,
             "directions": dict(self.directions),
             "loss_scale": [end if math.isfinite(end) else None for end in self.loss_scale],
-            "refine": self.refine,
             "refined": plain(self.refined),
-            "grow_total": self.grow_total,
-            "refine_total": self.refine_total,
             "narrow": [list(rung) for rung in self.narrow],
-            "search": self.search,
             "points": [dict(point) for point in self.points],
             "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "usual": {f.name: dict(f.usual) for f in self.tuned},
-            "seeds": self.seeds,
-            "epochs": self.epochs,
             "states": dict(self.states),
             "untuned": {label: list(names) for label, names in self.untuned.items()},
-            "budget": self.budget,
             "folds": None if self.folds is None else self.folds.to_json(),
             "groups": None if self.groups is None else self.groups.to_json(),
-            "device": self.device,
-            "precision": self.precision,
             "defaults": {label: dict(values) for label, values in self.defaults.items()},
         }
 
@@ -436,7 +427,7 @@ class Plan:
             "confirmation": self.confirmation,
             "confirmation_epochs": self.confirmation_epochs,
             "swaps": None if self.swaps is None else self.swaps.to_json(),
-            "looks": plain_looks(self.looks),
+            "looks": [asdict(look) for look in self.looks],
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -471,13 +462,12 @@ class Plan:
 
         try:
             check_stored(now)
-            varied, usual = now["hyperparameters"].items(), now["usual"]
+            usual = now["usual"]
             hyper = (
                 stored(hyperparameter(name), levels, {}, only=applies[name], usual=usual.get(name))
-                for name, levels in varied
+                for name, levels in now["hyperparameters"].items()
             )
-            names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
-            names += ("refine", "untuned", "search", "directions", "margin", "device", "precision")
+            names = (*_PLAIN, "confirmation", "states", "defaults", "untuned", "directions")
             values: dict[str, Any] = {name: now[name] for name in names} | {"points": tuple(now["points"])}
             low, high = now["loss_scale"]
             values["loss_scale"] = (-math.inf if low is None else low, math.inf if high is None else high)
