@@ -178,30 +178,22 @@ def check_loss(spec: Any, module: nn.Module, few: Samples, part: Samples, where:
         few: samples to run it on.
         part: all of them, whose values are looked at.
     """
-    name = losses.name_of(spec)
-    measure = losses.get(spec)
+    name, measure = losses.name_of(spec), losses.get(spec)
+    what = say("the loss {name}", name=name)
     if isinstance(measure, losses.OfModel):
-        _check_value(name, _tried(name, lambda: measure.function(module, few.batch), f" on the {where} samples"), few)
+        on = say(" on the {where} samples", where=where)
+        _check_value(name, tried(what, lambda: measure.function(module, few.batch), on), few)
         return
     outputs, targets = forward(module, few.inputs, where), few.plain_targets
     if not isinstance(measure, losses.Custom) or not is_tree(outputs):
         outputs = check_outputs(outputs, leaves(few.inputs)[0])
     if not isinstance(measure, losses.Custom):
-        check_targets(f"the loss {name}", targets, where)
+        check_targets(what, targets, where)
     measure.check(outputs, part.plain_targets, where)
-    if measure.reduction not in ("mean", "batchmean"):
-        raise ProblemError(
-            say(
-                "the loss {name} is not a mean, and a study compares means over samples; leave reduction= away.",
-                name=name,
-            )
-        )
+    check_mean(what, measure)
     weighted = few.targets is not targets
-    value = _tried(
-        name,
-        lambda: measure(outputs, few.targets) if weighted else (spec if callable(spec) else measure)(outputs, targets),
-        f" on outputs of {described(outputs)} and {where} targets of {described(targets)}",
-    )
+    call = measure if weighted or not callable(spec) else spec
+    value = tried(what, lambda: call(outputs, few.targets), on_values(outputs, targets, where))
     _check_value(name, value, few)
 
 
@@ -220,18 +212,37 @@ def check_targets(what: str, targets: Any, where: str) -> None:
         )
 
 
-def _tried(name: str, call: Callable[[], Any], on: str) -> Any:
+def check_mean(what: str, measure: Any) -> None:
+    """Refuse a loss or a metric that adds up where others take means."""
+    if getattr(measure, "reduction", "mean") not in ("mean", "batchmean"):
+        raise ProblemError(
+            say("{what} is not a mean, and a study compares means over samples; leave reduction= away.", what=what)
+        )
+
+
+def on_values(outputs: Any, targets: Any, where: str) -> str:
+    """Of what something fails, as words that follow."""
+    return say(
+        " on outputs of {outputs} and {where} targets of {targets}",
+        outputs=described(outputs),
+        where=where,
+        targets=described(targets),
+    )
+
+
+def tried(what: str, call: Callable[[], Any], on: str) -> Any:
+    """What a loss or a metric gives, whatever it raises in one sentence."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Using a target size")  # torch is about to broadcast
             return call()
     except ProblemError:
         raise
-    except Exception as error:  # whatever a user's loss may raise
+    except Exception as error:  # whatever a user's loss or metric may raise
         raise ProblemError(
             say(
-                "the loss {name} fails{on} ({error}){line}; make them fit.",
-                name=name,
+                "{what} fails{on} ({error}){line}; make them fit.",
+                what=what,
                 on=on,
                 error=first_line(error),
                 line=line_of(error),

@@ -7,7 +7,6 @@ test samples, with the outputs of an untrained model.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +15,12 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from .. import losses
-from ..errors import ProblemError, first_line, line_of
+from ..errors import ProblemError
 from ..language import say
 from ..losses.foreign import OWN, Foreign, thresholds
 from ..losses.metrics import answers, binary
 from ..samples import Samples, Tree, is_tree, known, leaves, scores, take
-from .checks import check_outputs, check_targets, described, forward
+from .checks import check_mean, check_outputs, check_targets, forward, on_values, tried
 from .declaration import Problem
 
 FEW, AT_ONCE = 8, 1024  # samples
@@ -84,6 +83,7 @@ def check_metrics(metrics: Mapping[str, Any], module: nn.Module, parts: Mapping[
 
 
 def _check(name: str, metric: Any, outputs: Tree, targets: Tree, inputs: torch.Tensor, where: str) -> None:
+    what = say("the metric {name}", name=name)
     if isinstance(metric, Foreign):
         if losses.sees_model(metric.function):
             raise ProblemError(
@@ -93,29 +93,7 @@ def _check(name: str, metric: Any, outputs: Tree, targets: Tree, inputs: torch.T
             answers(name, outputs, targets, where, 0.0)
     else:
         check_outputs(outputs, inputs)
-        check_targets(f"the metric {name}", targets, where)
+        check_targets(what, targets, where)
         metric.check(outputs, targets, where)
-        if getattr(metric, "reduction", "mean") not in ("mean", "batchmean"):
-            raise ProblemError(
-                say(
-                    "the metric {name} is not a mean, and a study compares means over samples; leave reduction= away.",
-                    name=name,
-                )
-            )
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", message="Using a target size")  # torch is about to broadcast
-            metric(outputs, take(targets, slice(len(inputs))))
-    except Exception as error:  # whatever a user's metric may raise
-        raise ProblemError(
-            say(
-                "the metric {name} fails on outputs of {outputs} and {where} targets of {targets} "
-                "({error}){line}; make them fit.",
-                name=name,
-                outputs=described(outputs),
-                where=where,
-                targets=described(targets),
-                error=first_line(error),
-                line=line_of(error),
-            )
-        ) from error
+        check_mean(what, metric)
+    tried(what, lambda: metric(outputs, take(targets, slice(len(inputs)))), on_values(outputs, targets, where))
