@@ -29,6 +29,7 @@ _FILLS: dict[str, tuple[str, Callable[[Sequence[Any]], Sequence[Any]]]] = {
         name: (name, lambda args: args[1:])
         for name in ("uniform_", "normal_", "exponential_", "geometric_", "cauchy_", "log_normal_")
     },
+    NATIVE: (NATIVE, lambda args: args[1:2]),
     **dict.fromkeys(("rand", "rand_like"), ("uniform_", lambda args: ())),
     **dict.fromkeys(("randn", "randn_like"), ("normal_", lambda args: ())),
     "randint": ("random_", lambda args: (0, args[0])),
@@ -80,52 +81,49 @@ def numbers(draws: Sequence[Draw], seed: int) -> list[Tensor]:
     return [one.numbers(generators[one.device]) for one in draws]
 
 
-class _Recorder(TorchDispatchMode):
+class _Drawing(TorchDispatchMode):
+    """Inside, each draw gives what `drawn` says."""
+
+    def drawn(self, func: Any, args: Any, kwargs: Any) -> Tensor:
+        raise NotImplementedError
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded not in func.tags or _quiet(func, args, kwargs):
+            return func(*args, **kwargs)
+        number = self.drawn(func, args, kwargs)
+        if _name(func) == NATIVE:  # whose mask it is
+            values, p = args[:2]
+            return values * number * (0.0 if p == 1 else 1 / (1 - p)), number.clone()
+        return args[0].copy_(number) if _in_place(func) else number.clone()
+
+
+class _Recorder(_Drawing):
     def __init__(self) -> None:
         super().__init__()
         self.draws: list[Draw] = []
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.Tag.nondeterministic_seeded not in func.tags or _quiet(func, args, kwargs or {}):
-            return func(*args, **(kwargs or {}))
+    def drawn(self, func: Any, args: Any, kwargs: Any) -> Tensor:
         name = _name(func)
-        if name == NATIVE:
-            self.draws.append(one := Draw.like(args[0], NATIVE, args[1:2]))
-            return _dropped(args[0], numbers([one], 0)[0], args[1])
-        if name not in _FILLS or (kwargs or {}).get("generator") is not None:
+        if name not in _FILLS or kwargs.get("generator") is not None:
             raise TrainingError(_refusal(func))
         fill, arguments = _FILLS[name]
-        like = args[0] if _in_place(func) else _like(func, args, kwargs or {})
-        self.draws.append(one := Draw.like(like, fill, arguments(args)))
-        (drawn,) = numbers([one], len(self.draws))
-        return args[0].copy_(drawn) if _in_place(func) else drawn
+        like = args[0] if _in_place(func) or name == NATIVE else _like(func, args, kwargs)
+        self.draws.append(Draw.like(like, fill, arguments(args)))
+        return numbers(self.draws[-1:], len(self.draws))[0]
 
 
-class Replayed(TorchDispatchMode):
+class Replayed(_Drawing):
     """Inside, the k-th draw gives the k-th of these numbers."""
 
     def __init__(self, numbers: Sequence[Tensor]) -> None:
         super().__init__()
         self.numbers = list(numbers)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.Tag.nondeterministic_seeded not in func.tags or _quiet(func, args, kwargs or {}):
-            return func(*args, **(kwargs or {}))
-        if not self.numbers:
+    def drawn(self, func: Any, args: Any, kwargs: Any) -> Tensor:
+        if not self.numbers or (_in_place(func) and args[0].shape != self.numbers[0].shape):
             raise TrainingError(_refusal(func))
-        number = self.numbers.pop(0)
-        if _name(func) == NATIVE:
-            return _dropped(args[0], number, args[1])
-        if _in_place(func):
-            if args[0].shape != number.shape:
-                raise TrainingError(_refusal(func))
-            return args[0].copy_(number)
-        return number.clone()
-
-
-def _dropped(values: Tensor, mask: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    """What `native_dropout` gives where this is its mask."""
-    return values * mask * (0.0 if p == 1 else 1 / (1 - p)), mask.clone()
+        return self.numbers.pop(0)
 
 
 def _quiet(func: Any, args: Any, kwargs: Any) -> bool:
