@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..errors import PlanError, TrainingError
-from ..formulas.opaque import Opaque
 from ..losses.base import unsampled
 from ..samples import Samples, Tree
 from .batched import Batched, Extra, Groups
@@ -140,9 +139,7 @@ class Block:
         first = 0
         for _, group in itertools.groupby(self.members, key=lambda m: m.formula.forms):
             members = tuple(group)
-            own = isinstance(members[0].formula, Opaque)
-            make = OwnUpdates.of if own else update_of
-            yield make(members, first, self.weights, self.total, self.task.batched.names)
+            yield update_of(members, first, self.weights, self.total, self.task.batched.names)
             first += len(members)
 
     def _shown(self) -> list[Tensor]:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..formulas.opaque import Opaque, needs_closure
-from .member import Member
 from .packing import packed, unpacked
 from .updates import Update
 
@@ -27,15 +26,6 @@ class _NotFinite(Exception):
 
 class OwnUpdates(Update):
     """`Update` for optimizers without a kernel."""
-
-    @classmethod
-    def of(
-        cls, members: Sequence[Member], start: int, weights: Sequence[Tensor], total: int, parameters: Sequence[str]
-    ) -> OwnUpdates:
-        """As `tensor_updates.update_of`."""
-        part = cls(members[0].formula.equations, start, members, total, parameters)
-        part.allocate(weights)
-        return part
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
         self.states = [[] for _ in weights]

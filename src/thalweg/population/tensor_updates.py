@@ -21,6 +21,7 @@ from torch.func import vmap
 from ..errors import PlanError
 from ..formulas import shapes
 from ..formulas.equations import Equations
+from ..formulas.opaque import Opaque
 from ..formulas.operations import eigenvectors, matrix_power, qr
 from ..kernels import numba_rows, staged
 from ..kernels.generated import module
@@ -35,6 +36,7 @@ from ..programs.trace import graph
 from .batched import TRACING
 from .driver import TENSORS
 from .member import Member
+from .own_updates import OwnUpdates
 from .updates import Update
 
 WAITING = (eigenvectors, qr, matrix_power)
@@ -392,8 +394,11 @@ def update_of(
     members: Sequence[Member], start: int, weights: Sequence[Tensor], total: int, parameters: Sequence[str]
 ) -> Update:
     """The update of members of one rule, which are rows of stacked weights from `start` on; see `Update`."""
-    rule = members[0].formula
-    whole = bool(rule.by_shape) or not rule.equations.elementwise
-    part = (TensorUpdates if whole else Update)(rule.equations, start, members, total, parameters)
+    rule, kind = members[0].formula, Update
+    if isinstance(rule, Opaque):
+        kind = OwnUpdates
+    elif rule.by_shape or not rule.equations.elementwise:
+        kind = TensorUpdates
+    part = kind(rule.equations, start, members, total, parameters)
     part.allocate(weights)
     return part
