@@ -12,11 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from ..losses import Loss
 from ..samples import Samples, with_tensors
-from .draws import recorded
 
 
 def moving_buffers(
-    model: nn.Module, loss: Loss, samples: Samples, watched: Callable[[Callable[[], object]], object] = recorded
+    model: nn.Module, loss: Loss, samples: Samples, watched: Callable[[Callable[[], object]], object]
 ) -> list[str]:
     """The names of the buffers that a forward pass in training mode changes; the model stays as it was.
 
@@ -37,12 +36,8 @@ def moving_buffers(
     with torch.no_grad(), cumulative(model):
         watched(lambda: with_tensors(model, buffers, lambda inner: loss.over(inner, samples)))
     # Batch normalization moves its statistics without telling PyTorch's counter of versions.
-    norms = {
-        f"{n}.{b}".lstrip(".")
-        for n, layer in model.named_modules()
-        if isinstance(layer, _NormBase)
-        for b, _ in layer.named_buffers()
-    }
+    layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, _NormBase)]
+    norms = {name for prefix, layer in layers for name, _ in layer.named_buffers(prefix)}
     return [n for n, b in originals.items() if buffers[n] is not b or b._version != versions[n] or n in norms]
 
 
@@ -52,11 +47,8 @@ def cumulative(model: nn.Module) -> Iterator[None]:
 
     torch's layer asks its counter for a number, which members of a population do not share.
     """
-    layers = [
-        layer
-        for layer in model.modules()
-        if isinstance(layer, _BatchNorm) and layer.momentum is None and layer.track_running_stats
-    ]
+    norms = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
+    layers = [layer for layer in norms if layer.momentum is None and layer.track_running_stats]
     for layer in layers:
         layer.forward = _Cumulative(layer)  # type: ignore[method-assign]
     try:

@@ -12,6 +12,7 @@ from ..samples import Samples, leaves
 
 CACHE = 24 * 2**20  # bytes
 MEMORY = 2**30  # bytes
+FLOAT = 4  # bytes
 SHARE = 0.8  # of a GPU's free memory
 
 
@@ -30,7 +31,7 @@ class Memory(NamedTuple):
 ON_CPU = Memory(None)
 
 
-def block_size(weights: int, states: int, activations: int, memory: Memory = ON_CPU, element: int = 4) -> int:
+def block_size(weights: int, states: int, activations: int, memory: Memory = ON_CPU) -> int:
     """How many members fit into one block: as many as keep all that a step touches in cache; on a GPU in its memory.
 
     At least eight, so that a batched program is worth it, unless they would take more than a gigabyte, as a
@@ -46,7 +47,7 @@ def block_size(weights: int, states: int, activations: int, memory: Memory = ON_
     >>> block_size(weights=5_000, states=2, activations=4_000), block_size(10**7, 2, 10**6, Memory(80 * 2**30))
     (196, 399)
     """
-    return max(1, fitting(memory.member or (weights * (2 + states) + 3 * activations) * element, memory.free))
+    return max(1, fitting(memory.member or (weights * (2 + states) + 3 * activations) * FLOAT, memory.free))
 
 
 def fitting(member: int, free: int | None) -> int:
