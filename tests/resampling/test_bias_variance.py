@@ -175,7 +175,7 @@ def test_what_cannot_be_is_a_sentence(sizes: BiasVariance) -> None:
     for call, words in [
         (lambda: tw.bias_variance(loader), "a DataLoader, which draws its own samples"),
         (lambda: tw.bias_variance("wave", members=1), "members is 1; give a whole number of at least 2"),
-        (lambda: tw.bias_variance("wave", noise=-1), "noise is -1; give a number that is not negative"),
+        (lambda: tw.bias_variance("wave", noise=-1), "noise is -1; give a number of at least 0"),
         (lambda: tw.bias_variance("wave", models={}), "several models are a mapping of labels to functions"),
         (lambda: sizes.picture("lr"), "'lr' does not vary here; name one of model"),
         (lambda: tw.bias_variance("wave", members=2, epochs=1).picture(), "0 things vary .none."),

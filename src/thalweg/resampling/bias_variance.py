@@ -35,7 +35,7 @@ from ..errors import PlanError
 from ..formulas import Formula
 from ..language import mark, say
 from ..numbers import Range
-from ..plan.factors import Setting, words_of
+from ..plan.factors import Setting, shown, words_of
 from ..population.place import AUTO, FLOAT32
 from ..problem.checks import labelled
 from ..problem.declaration import Problem
@@ -88,12 +88,7 @@ class BiasVariance:
         if finite.empty:
             return say("Every setting diverged on some resample of {name}; try lower rates.", name=self.name)
         best = finite.loc[finite["error"].idxmin()]
-        where = ", ".join(
-            f"{say(words_of(name))} {best[name]:g}"
-            if isinstance(best[name], float)
-            else f"{say(words_of(name))} {best[name]}"
-            for name in self.varied
-        )
+        where = ", ".join(f"{say(words_of(name))} {shown(best[name])}" for name in self.varied)
         parts = {"bias": self.bias, "variance": say("variance"), "noise": say("noise")}
         shares = [f"{words} {best[name]:.3g}" for name, words in parts.items() if math.isfinite(best[name])]
         return say(
@@ -215,8 +210,7 @@ def taken_apart(
         outcome = train(programs, runs, resamples.repeat(len(few), 1), data, validation)
         for k, setting in enumerate(few):
             places = slice(k * count, (k + 1) * count)
-            failures = int(outcome.diverged[places].sum())
-            if failures:
+            if failures := int(outcome.diverged[places].sum()):
                 parts = _diverged()
             else:
                 state = {name: t[places] for name, t in outcome.state.items()}
@@ -303,13 +297,4 @@ def _diverged() -> dict[str, float]:
 
 
 def _noise(level: float | None) -> float | None:
-    if level is None:
-        return None
-    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level < math.inf:
-        raise PlanError(
-            say(
-                "noise is {level}; give a number that is not negative: a variance, or an entropy in nats.",
-                level=repr(level),
-            )
-        )
-    return float(level)
+    return None if level is None else float(Range(0).check("noise", level, PlanError))

@@ -333,14 +333,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _same_model(path: Any, model: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> None:
     with RANDOM, torch.random.fork_rng(devices=[]):
         module = model()
-    expected = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    for name in {**expected, **state}:
-        here = tuple(expected[name].shape) if name in expected else None
-        there = tuple(state[name].shape[1:]) if name in state else None
-        if here != there:
+    here = {name: tuple(t.shape) for name, t in (*module.named_parameters(), *module.named_buffers())}
+    there = {name: tuple(t.shape[1:]) for name, t in state.items()}
+    for name in {**here, **there}:
+        if here.get(name) != there.get(name):
             raise StoreError(
-                f"{path} holds an ensemble of another model ({name} is {there or 'not'} there, and {here or 'not'} in "
-                "the model given); give the model it was trained with."
+                f"{path} holds an ensemble of another model ({name} is {there.get(name) or 'not'} there, and "
+                f"{here.get(name) or 'not'} in the model given); give the model it was trained with."
             )
 
 
