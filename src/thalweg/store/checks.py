@@ -176,16 +176,15 @@ def curve(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
     Args:
         count: of the block's members; None for a block that the store lacks.
     """
-    names = r"(train|validation|test)_.{1,200}|trained_steps"
-    if not isinstance(metric, str) or not re.fullmatch(names, metric, re.DOTALL):
-        raise Damage(f"curves has {_short(metric)} as metric")
-    _check_step("curves", step)
+    _check_point("curves", r"(train|validation|test)_.{1,200}|trained_steps", metric, step)
     if count is None or not isinstance(value, bytes) or len(value) != 8 * count:
         raise Damage(f"curves has a value of {metric} that is not one number for each member of its block")
     return np.frombuffer(value, "<f8")
 
 
-def _check_step(table: str, step: Any) -> None:
+def _check_point(table: str, names: str, metric: Any, step: Any) -> None:
+    if not isinstance(metric, str) or not re.fullmatch(names, metric, re.DOTALL):
+        raise Damage(f"{table} has {_short(metric)} as metric")
     if not isinstance(step, int) or not 0 <= step <= 2**53:
         raise Damage(f"{table} has {_short(step)} as step")
 
@@ -196,9 +195,7 @@ def parts(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
     Args:
         count: of the block's members; None for a block that the store lacks.
     """
-    if not isinstance(metric, str) or not re.fullmatch(r"(validation|test)_.{1,200}", metric, re.DOTALL):
-        raise Damage(f"parts has {_short(metric)} as metric")
-    _check_step("parts", step)
+    _check_point("parts", r"(validation|test)_.{1,200}", metric, step)
     if not count or not isinstance(value, bytes) or not value or len(value) % (8 * count):
         raise Damage(f"parts has a value of {metric} that is not so many numbers for each member of its block")
     return np.frombuffer(value, "<f8").reshape(count, -1)
