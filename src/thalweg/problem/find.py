@@ -18,7 +18,7 @@ from .builtin import PROBLEMS
 from .declaration import Problem
 from .loop import Loop, loop_of, takes_run
 from .of_table import is_table_spec, of_spec
-from .source import Definition, failed, opened, source_text
+from .source import Definition, opened, source_text
 
 FORMS = mark("your own is given as file.py:function or package.module:function, a table as data.csv with a target")
 
@@ -91,28 +91,14 @@ def declared(spec: Any) -> Problem | Loop:
 
 
 def _call(definition: Definition) -> Problem:
-    function, spec, name = definition.get(), definition.spec, definition.name
-    if not callable(function):
-        raise ProblemError(
-            say(
-                "{spec}: {name} is of type {kind}; give a function.",
-                spec=repr(spec),
-                name=name,
-                kind=type(function).__name__,
-            )
-        )
-    try:
-        problem = function()
-    except (Exception, SystemExit) as error:  # whatever a user's function may raise
-        raise failed(spec, f"function {name}", error, ProblemError) from error
+    problem = definition.call()
     if not isinstance(problem, Problem):
-        returned = type(problem).__name__
         raise ProblemError(
             say(
                 "{spec}: function {name} returned something of type {returned}; it must return a tw.Problem.",
-                spec=repr(spec),
-                name=name,
-                returned=returned,
+                spec=repr(definition.spec),
+                name=definition.name,
+                returned=type(problem).__name__,
             )
         )
     return problem

@@ -58,6 +58,23 @@ class Definition:
             raise self.error(f"{self.spec!r}: " + unknown("function or formula there", self.name, names or ["none"]))
         return getattr(self.module, self.name)
 
+    def call(self) -> Any:
+        """What the function of that name returns."""
+        function = self.get()
+        if not callable(function):
+            raise self.error(
+                say(
+                    "{spec}: {name} is of type {kind}; give a function.",
+                    spec=repr(self.spec),
+                    name=self.name,
+                    kind=type(function).__name__,
+                )
+            )
+        try:
+            return function()
+        except (Exception, SystemExit) as fault:  # whatever a user's function may raise
+            raise failed(self.spec, f"function {self.name}", fault, self.error) from fault
+
 
 @contextlib.contextmanager
 def opened(spec: str, error: type[UsageError]) -> Iterator[Definition]:

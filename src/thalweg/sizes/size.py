@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from ..problem.builtin import PROBLEMS
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import prepare, sample_of_train
-from ..problem.source import failed, is_spec, opened
+from ..problem.source import is_spec, opened
 from ..unknown import unknown
 from .known import KNOWN
 from .layers import Inputs, layers
@@ -65,7 +64,7 @@ def size(
     batch = Range(1, whole=True, unit="samples").check(say("the batch"), batch)
     rules = tuple(formulas.known(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers))
     name, module, example, note = _resolved(model)
-    shape = example.text if input is None and isinstance(example, _Shape) else input
+    shape = example if input is None and isinstance(example, str) else input
     inputs: Any = example if shape is None else _inputs(shape, batch, _dtype(module))
     tensors = _tensors(inputs)
     words = say(" and ").join(f"{'×'.join(map(str, t.shape))} {_name(t.dtype)}" for t in tensors)
@@ -75,14 +74,8 @@ def size(
     return Size(name, tuple(rows), tuple(tuple(t.shape) for t in tensors), parameters, buffers, rules, note)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """The shape of one sample, as `size` takes it."""
-
-    text: str
-
-
-Resolved = tuple[str, nn.Module, Any, str]  # name, module, its input (a `_Shape`, what to call it with, None), note
+# Name, module, its input (the shape of a sample as text, what to call it with, or None), note.
+Resolved = tuple[str, nn.Module, str | Inputs | None, str]
 
 
 def _resolved(model: Any) -> Resolved:
@@ -91,7 +84,8 @@ def _resolved(model: Any) -> Resolved:
     if isinstance(model, Problem):
         return _of_problem(model)
     if callable(model):
-        return _returned(getattr(model, "__name__", type(model).__name__), model)
+        name = getattr(model, "__name__", type(model).__name__)
+        return _made(name, _returned(name, model), name)
     if not isinstance(model, str):
         raise UsageError(
             say(
@@ -103,10 +97,11 @@ def _resolved(model: Any) -> Resolved:
     if model in KNOWN:
         entry = KNOWN[model]
         with torch.device("meta"):
-            return model, entry.make(), _Shape(",".join(map(str, entry.input))), entry.note
+            return model, entry.make(), ",".join(map(str, entry.input)), entry.note
     if is_spec(model):
-        with opened(model, UsageError) as function:
-            return _returned(function.name, function.get(), model)
+        with opened(model, UsageError) as definition, torch.random.fork_rng(devices=[]):
+            thing = definition.get()
+            return _made(definition.name, thing if isinstance(thing, nn.Module) else definition.call(), model)
     if model in PROBLEMS:
         return _of_problem(load(model))
     if model.endswith(".py"):
@@ -114,25 +109,12 @@ def _resolved(model: Any) -> Resolved:
     raise UsageError(unknown("model", model, [*KNOWN, *PROBLEMS]).removesuffix(".") + f"; {say(YOURS)}.")
 
 
-def _returned(name: str, function: Any, spec: str = "") -> Resolved:
-    """What a user's function gives: a module, a module and an example input, or a problem."""
-    if isinstance(function, nn.Module):
-        return name, function, None, ""
-    if not callable(function):
-        raise UsageError(
-            say(
-                "{spec}: {name} is of type {kind}; give a function.",
-                spec=repr(spec),
-                name=name,
-                kind=type(function).__name__,
-            )
-        )
+def _returned(name: str, function: Callable[[], Any]) -> Any:
+    """What a user's function gives."""
     try:
         with torch.random.fork_rng(devices=[]):
-            model = function()
+            return function()
     except (Exception, SystemExit) as fault:  # whatever a user's function may raise
-        if spec:
-            raise failed(spec, f"function {name}", fault, UsageError) from fault
         raise UsageError(
             say(
                 "{name}() fails with {kind} ({fault}); give a function without arguments that returns a "
@@ -142,6 +124,10 @@ def _returned(name: str, function: Any, spec: str = "") -> Resolved:
                 fault=first_line(fault),
             )
         ) from fault
+
+
+def _made(name: str, model: Any, given: str) -> Resolved:
+    """Of what a user's function has returned: a module, a module and an example input, or a problem."""
     if isinstance(model, Problem):
         return _of_problem(model, name)
     example = None
@@ -152,7 +138,7 @@ def _returned(name: str, function: Any, spec: str = "") -> Resolved:
             say(
                 "{given} returned something of type {kind}; it must return a torch.nn.Module, a pair (module, example "
                 "input) or a tw.Problem.",
-                given=spec or name,
+                given=given,
                 kind=type(model).__name__,
             )
         )
@@ -164,7 +150,7 @@ def _of_problem(problem: Problem, name: str = "") -> Resolved:
     sample = sample_of_train(ready)[0]
     shape = f"{','.join(map(str, sample.shape[1:]))}:{_name(sample.dtype)}"
     with torch.random.fork_rng(devices=[]):
-        return problem.name or name, ready.model(), _Shape(shape), ""
+        return problem.name or name, ready.model(), shape, ""
 
 
 def _dtype(module: nn.Module) -> torch.dtype:
@@ -184,9 +170,8 @@ def _inputs(input: Any, batch: int, dtype: torch.dtype) -> Inputs:
     if isinstance(input, list | tuple) and all(isinstance(n, int) for n in input):
         input = [input]  # one shape
     arguments, named = _arguments(input)
-    return tuple(_tensor(a, batch, dtype) for a in arguments), {
-        str(k): _tensor(a, batch, dtype) for k, a in named.items()
-    }
+    by_name = {str(name): _tensor(value, batch, dtype) for name, value in named.items()}
+    return tuple(_tensor(value, batch, dtype) for value in arguments), by_name
 
 
 def _arguments(input: Any) -> Inputs:
