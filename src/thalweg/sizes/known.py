@@ -28,50 +28,50 @@ class Known:
     note: str = ""
 
 
+def _chain(**layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(layers))
+
+
 def lenet() -> nn.Module:
     """LeNet-5 for 32×32 images, every feature map read by every filter, average pooling without weights."""
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(1, 6, 5),
-            tanh1=nn.Tanh(),
-            pool1=nn.AvgPool2d(2),
-            conv2=nn.Conv2d(6, 16, 5),
-            tanh2=nn.Tanh(),
-            pool2=nn.AvgPool2d(2),
-            flatten=nn.Flatten(),
-            dense1=nn.Linear(400, 120),
-            tanh3=nn.Tanh(),
-            dense2=nn.Linear(120, 84),
-            tanh4=nn.Tanh(),
-            dense3=nn.Linear(84, 10),
-        )
+    return _chain(
+        conv1=nn.Conv2d(1, 6, 5),
+        tanh1=nn.Tanh(),
+        pool1=nn.AvgPool2d(2),
+        conv2=nn.Conv2d(6, 16, 5),
+        tanh2=nn.Tanh(),
+        pool2=nn.AvgPool2d(2),
+        flatten=nn.Flatten(),
+        dense1=nn.Linear(400, 120),
+        tanh3=nn.Tanh(),
+        dense2=nn.Linear(120, 84),
+        tanh4=nn.Tanh(),
+        dense3=nn.Linear(84, 10),
     )
 
 
 def alexnet() -> nn.Module:
     """AlexNet in one piece; what was split over two GPUs is convolved in two groups."""
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(3, 96, 11, stride=4, padding=2),
-            relu1=nn.ReLU(),
-            pool1=nn.MaxPool2d(3, 2),
-            conv2=nn.Conv2d(96, 256, 5, padding=2, groups=2),
-            relu2=nn.ReLU(),
-            pool2=nn.MaxPool2d(3, 2),
-            conv3=nn.Conv2d(256, 384, 3, padding=1),
-            relu3=nn.ReLU(),
-            conv4=nn.Conv2d(384, 384, 3, padding=1, groups=2),
-            relu4=nn.ReLU(),
-            conv5=nn.Conv2d(384, 256, 3, padding=1, groups=2),
-            relu5=nn.ReLU(),
-            pool5=nn.MaxPool2d(3, 2),
-            flatten=nn.Flatten(),
-            dense1=nn.Linear(6 * 6 * 256, 4096),
-            relu6=nn.ReLU(),
-            dense2=nn.Linear(4096, 4096),
-            relu7=nn.ReLU(),
-            dense3=nn.Linear(4096, 1000),
-        )
+    return _chain(
+        conv1=nn.Conv2d(3, 96, 11, stride=4, padding=2),
+        relu1=nn.ReLU(),
+        pool1=nn.MaxPool2d(3, 2),
+        conv2=nn.Conv2d(96, 256, 5, padding=2, groups=2),
+        relu2=nn.ReLU(),
+        pool2=nn.MaxPool2d(3, 2),
+        conv3=nn.Conv2d(256, 384, 3, padding=1),
+        relu3=nn.ReLU(),
+        conv4=nn.Conv2d(384, 384, 3, padding=1, groups=2),
+        relu4=nn.ReLU(),
+        conv5=nn.Conv2d(384, 256, 3, padding=1, groups=2),
+        relu5=nn.ReLU(),
+        pool5=nn.MaxPool2d(3, 2),
+        flatten=nn.Flatten(),
+        dense1=nn.Linear(6 * 6 * 256, 4096),
+        relu6=nn.ReLU(),
+        dense2=nn.Linear(4096, 4096),
+        relu7=nn.ReLU(),
+        dense3=nn.Linear(4096, 1000),
     )
 
 
@@ -163,25 +163,23 @@ def googlenet() -> nn.Module:
 
     inceptions = {name: Inception(*channels) for name, channels in INCEPTIONS.items()}
     third, fourth, fifth = ({n: m for n, m in inceptions.items() if n[9] == stage} for stage in "345")
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(3, 64, 7, stride=2, padding=3),
-            relu1=nn.ReLU(),
-            pool1=pool(),
-            reduce2=nn.Conv2d(64, 64, 1),
-            relu2=nn.ReLU(),
-            conv2=nn.Conv2d(64, 192, 3, padding=1),
-            relu3=nn.ReLU(),
-            pool2=pool(),
-            **third,
-            pool3=pool(),
-            **fourth,
-            pool4=pool(),
-            **fifth,
-            average=nn.AvgPool2d(7),
-            flatten=nn.Flatten(),
-            dense=nn.Linear(1024, 1000),
-        )
+    return _chain(
+        conv1=nn.Conv2d(3, 64, 7, stride=2, padding=3),
+        relu1=nn.ReLU(),
+        pool1=pool(),
+        reduce2=nn.Conv2d(64, 64, 1),
+        relu2=nn.ReLU(),
+        conv2=nn.Conv2d(64, 192, 3, padding=1),
+        relu3=nn.ReLU(),
+        pool2=pool(),
+        **third,
+        pool3=pool(),
+        **fourth,
+        pool4=pool(),
+        **fifth,
+        average=nn.AvgPool2d(7),
+        flatten=nn.Flatten(),
+        dense=nn.Linear(1024, 1000),
     )
 
 
@@ -191,9 +189,8 @@ class Bottleneck(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.direct = nn.Conv2d(128, 128, 3, padding=1, bias=False)
-        self.narrow = nn.Sequential(
-            OrderedDict(reduce=nn.Conv2d(128, 32, 1, bias=False), conv=nn.Conv2d(32, 128, 3, padding=1, bias=False))
-        )
+        reduce, conv = nn.Conv2d(128, 32, 1, bias=False), nn.Conv2d(32, 128, 3, padding=1, bias=False)
+        self.narrow = _chain(reduce=reduce, conv=conv)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.direct(x), self.narrow(x)

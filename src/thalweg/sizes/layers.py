@@ -24,7 +24,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..errors import UsageError
+from ..errors import UsageError, first_line
 from ..language import say
 
 Inputs = tuple[tuple[Any, ...], Mapping[str, Any]]  # what the model is called with
@@ -96,14 +96,13 @@ def layers(model: nn.Module, inputs: Inputs | None, words: str = "this input") -
             faults.append(fault)
         else:
             return _described(twin, trace), twin
-    lines = str(faults[-1]).strip().splitlines() or [type(faults[-1]).__name__]
     raise UsageError(
         say(
             "{kind} fails on {words} ({lines}); give the shape of one sample without the batch, "
             "3,224,224, and with a dtype where the model reads numbers of words or classes, 32:int64.",
             kind=type(model).__name__,
             words=words,
-            lines=lines[0][:200],
+            lines=first_line(faults[-1])[:200],
         )
     ) from faults[-1]
 
@@ -176,20 +175,11 @@ def _plain() -> Iterator[None]:
         yield
 
 
-def _of_matrix(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
-    """Of a matrix and a vector, or two vectors: every element of the first is multiplied once."""
-    return 2 * math.prod(shapes[0])
-
-
-def _of_added(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
-    return 2 * math.prod(shapes[1])
-
-
-# Products with a vector, which torch's counter leaves out.
+# Products with a vector, which torch's counter leaves out: each element of the matrix is multiplied once.
 _VECTORS: dict[Any, Callable[..., int]] = {
-    torch.ops.aten.mv: _of_matrix,
-    torch.ops.aten.dot: _of_matrix,
-    torch.ops.aten.addmv: _of_added,
+    torch.ops.aten.mv: lambda matrix, *_, **__: 2 * math.prod(matrix),
+    torch.ops.aten.dot: lambda vector, *_, **__: 2 * math.prod(vector),
+    torch.ops.aten.addmv: lambda _, matrix, *__, **___: 2 * math.prod(matrix),
 }
 
 

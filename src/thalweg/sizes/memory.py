@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..formulas import Equations, Formula
+from ..formulas import Formula
 from ..formulas.shapes import MODEL, NUMBER, TENSOR, WEIGHT, extent
 from ..kernels import storage
 from ..kernels.lower import lower
@@ -64,8 +64,9 @@ def states(formula: Formula, tensors: Sequence[Sequence[int]]) -> Bytes:
     sizes, models = dict.fromkeys(FORMATS, 0), set()
     for shape in tensors:
         equations, count = formula.of_shape(shape).equations, math.prod(shape)
-        for name, _ in equations.states:
-            kept = equations.shape(name)
+        shapes = {name: equations.shape(name) for name, _ in equations.states}
+        per_tensor = max(per_tensor, sum(kept in (NUMBER, TENSOR) for kept in shapes.values()))
+        for name, kept in shapes.items():
             if kept == WEIGHT:
                 per_weight += count
                 sizes = {form: size + tensor_bytes([count], form) for form, size in sizes.items()}
@@ -76,13 +77,7 @@ def states(formula: Formula, tensors: Sequence[Sequence[int]]) -> Bytes:
             else:
                 further += _NUMBER
     further += _NUMBER * len(models)
-    per_tensor = max((_numbers(formula.of_shape(shape).equations) for shape in tensors), default=0)
     weights = sum(map(math.prod, tensors))
     each = per_weight / weights if weights else len(lower(formula.equations).states)
     sizes = {form: size + further for form, size in sizes.items()}
     return Bytes(formula.label, round(each, 2), per_tensor, sizes)
-
-
-def _numbers(equations: Equations) -> int:
-    """The states that are one number of a tensor."""
-    return sum(equations.shape(name) in (NUMBER, TENSOR) for name, _ in equations.states)
