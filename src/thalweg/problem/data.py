@@ -250,21 +250,17 @@ def _iterated(part: Any, where: str) -> list[Any]:
 def _joined(pieces: list[Any], where: str, batched: bool) -> Any:
     """The trees of single samples, or of batches, as one."""
     flat, forms = zip(*map(pytree.tree_flatten, pieces), strict=True)
-    if any(form != forms[0] for form in forms):
+    if others := [form for form in forms if form != forms[0]]:
         raise ProblemError(
             say(
                 "the {where} samples differ in what they hold ({first} and {other}); give each the same.",
                 where=where,
-                first=_shape(forms[0]),
-                other=_shape(next(form for form in forms if form != forms[0])),
+                first=f"a tree of {forms[0].num_leaves} tensors",
+                other=f"a tree of {others[0].num_leaves} tensors",
             )
         )
     columns = [_column(list(column), where, batched) for column in zip(*flat, strict=True)]
     return pytree.tree_unflatten(columns, forms[0])
-
-
-def _shape(form: Any) -> str:
-    return f"a tree of {form.num_leaves} tensors"
 
 
 def _column(pieces: list[Any], where: str, batched: bool) -> torch.Tensor:

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .. import losses
 from ..errors import ProblemError, first_line
-from ..language import mark, say
+from ..language import Word, mark, say
 from ..losses.registry import Custom
 from ..population.memory import free_memory, shown
 from .declaration import Problem
@@ -82,8 +82,9 @@ def opened(problem: Problem) -> tuple[Problem, Table | None]:
     groups, raw = _groups(pieces, problem), None
     if problem.preprocess is not None or problem.scale_target:
         raw = _below_each_other(pieces)
-        for piece, rows in zip(pieces, _numbered(pieces), strict=True):
-            piece.inputs = rows
+        ends = np.cumsum([0, *(piece.inputs.shape[0] for piece in pieces)])
+        for piece, (start, end) in zip(pieces, pairwise(ends), strict=True):
+            piece.inputs = np.arange(start, end)  # its rows in there
     changed = replace(problem, groups=groups, **{piece.where: _given(piece) for piece in pieces})
     return changed, Table(columns, target, classes, raw, values)
 
@@ -190,26 +191,10 @@ def _cut(frame: pd.DataFrame, where: str, problem: Problem) -> _Piece:
             )
         )
     names = list(problem.target) if isinstance(problem.target, list | tuple) else [problem.target]
-    if missing := [name for name in names if name not in frame.columns]:
-        raise ProblemError(
-            say(
-                "the {where} table has no column {missing} as target; its columns are {columns}.",
-                where=where,
-                missing=repr(missing[0]),
-                columns=few(frame.columns),
-            )
-        )
+    _check_columns(frame, names, where, mark("target"))
     groups = None
     if isinstance(problem.groups, str):
-        if problem.groups not in frame.columns:
-            raise ProblemError(
-                say(
-                    "the {where} table has no column {groups} as groups; its columns are {columns}.",
-                    where=where,
-                    groups=repr(problem.groups),
-                    columns=few(frame.columns),
-                )
-            )
+        _check_columns(frame, [problem.groups], where, mark("groups"))
         groups, frame = frame[problem.groups], frame.drop(columns=problem.groups)
     targets = frame[names[0]] if len(names) == 1 else frame[names]
     if isinstance(targets, pd.DataFrame) and len(names) == 1:
@@ -230,6 +215,19 @@ def _cut(frame: pd.DataFrame, where: str, problem: Problem) -> _Piece:
             )
         )
     return _Piece(where, inputs, targets, groups=groups)
+
+
+def _check_columns(frame: pd.DataFrame, names: Sequence[str], where: str, role: Word) -> None:
+    if missing := [name for name in names if name not in frame.columns]:
+        raise ProblemError(
+            say(
+                "the {where} table has no column {missing} as {role}; its columns are {columns}.",
+                where=where,
+                missing=repr(missing[0]),
+                role=role,
+                columns=few(frame.columns),
+            )
+        )
 
 
 def _groups(pieces: list[_Piece], problem: Problem) -> Any:
@@ -505,12 +503,6 @@ def _below_each_other(pieces: list[_Piece]) -> Any:
                 error=first_line(error),
             )
         ) from error
-
-
-def _numbered(pieces: list[_Piece]) -> list[np.ndarray]:
-    """The rows of each part in the table of all."""
-    ends = np.cumsum([0, *(piece.inputs.shape[0] for piece in pieces)])
-    return [np.arange(a, b) for a, b in pairwise(ends)]
 
 
 def _given(piece: _Piece) -> Any:
