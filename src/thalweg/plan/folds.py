@@ -72,6 +72,12 @@ class Folds:
     overlap: float
     digest: str = field(repr=False)
 
+    @classmethod
+    def of(cls, splitter: Any, arguments: Mapping[str, Any], rows: list[Rows], **more: Any) -> Self:
+        """Those that a splitter of these arguments cuts."""
+        overlap = float(np.mean([len(judging) / len(training) for training, judging in rows]))
+        return cls(type(splitter).__name__, arguments, len(rows), overlap, digest_of(rows), **more)
+
     def __str__(self) -> str:
         """
         >>> str(Folds("KFold", {"n_splits": 5}, 5, 0.25, ""))
@@ -132,22 +138,15 @@ def folds(count: Any, ready: Prepared, seed: int) -> Folds:
             )
         )
     splitter = _splitter(count, ready, seed) if isinstance(count, int | np.integer) else count
-    name = type(splitter).__name__
     arguments = arguments_of(splitter)
-    if name == "TimeSeriesSplit" and "test" in ready.drawn:
+    if type(splitter).__name__ == "TimeSeriesSplit" and "test" in ready.drawn:
         raise PlanError(
             say(
                 "TimeSeriesSplit judges on what comes later, and the test part would be drawn at random "
                 "from all times; give the problem a test part, the latest samples."
             )
         )
-    rows = split(splitter, Rowed.of_pool(ready))
-    return Folds(name, arguments, len(rows), overlap_of(rows), digest_of(rows))
-
-
-def overlap_of(rows: list[Rows]) -> float:
-    """Samples that a fold judges on per sample it trains on, on average."""
-    return float(np.mean([len(judging) / len(training) for training, judging in rows]))
+    return Folds.of(splitter, arguments, split(splitter, Rowed.of_pool(ready)))
 
 
 def check_unwatched(schedule: Factor, regularizer: Factor) -> None:

@@ -63,15 +63,15 @@ def _at_most(**counts: int) -> Callable[[Plan], Plan]:
 
 
 _CHANGES = (
-    *(
-        _halved,
-        _coarser,
-        _at_most(seeds=LEAST),
-        _coarser,
-        _at_most(confirmation=5, refine=2),
-        _at_most(grow=2, refine=1),
-    ),
-    *(_coarser, _at_most(confirmation=LEAST, refine=1), _at_most(grow=0, refine=0)),
+    _halved,
+    _coarser,
+    _at_most(seeds=LEAST),
+    _coarser,
+    _at_most(confirmation=5, refine=2),
+    _at_most(grow=2, refine=1),
+    _coarser,
+    _at_most(confirmation=LEAST, refine=1),
+    _at_most(grow=0, refine=0),
 )
 
 

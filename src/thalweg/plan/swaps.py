@@ -27,7 +27,7 @@ from ..language import say
 from ..numbers import Range
 from ..problem.parts import places_of
 from ..samples import Samples
-from .folds import Folds, Rowed, Rows, arguments_of, digest_of, labels_of, overlap_of, shuffled, split
+from .folds import Folds, Rowed, Rows, arguments_of, labels_of, shuffled, split
 
 if TYPE_CHECKING:
     from ..problem.prepare import Prepared
@@ -109,10 +109,7 @@ def _cut(ready: Prepared) -> Swaps:
     stratified = classes is not None and classes[1].min() >= count
     splitter = shuffled(count, stratified, part.groups is not None, seed=0)
     rows = _rows(splitter, ready)
-    sizes = tuple(len(judging) for _, judging in rows)
-    return Swaps(
-        type(splitter).__name__, arguments_of(splitter), len(rows), overlap_of(rows), digest_of(rows), sizes=sizes
-    )
+    return Swaps.of(splitter, arguments_of(splitter), rows, sizes=tuple(len(judging) for _, judging in rows))
 
 
 def _training(ready: Prepared) -> Rowed:
