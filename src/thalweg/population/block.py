@@ -250,7 +250,8 @@ class Block:
         for part in self.own:
             part.scheduling.write(part.table, self.step)
         if self.regularized.decays:
-            factors = torch.from_numpy(self.regularized.factors(self._rates())).to(self.device)
+            rates = np.concatenate([part.rates_of(part.table) for part in self.own])
+            factors = torch.from_numpy(self.regularized.factors(rates)).to(self.device)
             active = torch.from_numpy(self.active).to(self.device)
             self.regularized.shrink(factors, active, self.updates[0].place)
         for part in self.own:
@@ -267,10 +268,6 @@ class Block:
             each = (torch.from_numpy(a).to(self.device) for a in (shares[0], self.active))
             self.regularized.after(*each)
         self.step += 1
-
-    def _rates(self) -> np.ndarray:
-        """The learning rates of this step, (members, rows of each)."""
-        return np.concatenate([part.rates() for part in self.updates])
 
     def _gradient_of(self, k: int, batch: Samples, every: Extra) -> tuple[list[Tensor], float]:
         """One member's gradients and loss where its weights are now; its moved buffers are moved."""

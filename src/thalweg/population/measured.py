@@ -10,14 +10,13 @@ the delete-a-group jackknife (Quenouille 1956; Efron & Stein 1981), which of a m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from .. import losses
@@ -95,15 +94,11 @@ class Measured:
         values = np.full(len(self.broken), np.nan)
         for k in np.flatnonzero(~self.broken):
             if all(map(finite, leaves(own := take(outputs, k)))):
-                values[k] = self._one(name, metric, own, targets)
+                try:
+                    values[k] = float(metric(own, targets))
+                except Exception as error:  # whatever a user's metric may raise: no run ends for it
+                    self.batched.fail(name, error)
         return values
-
-    def _one(self, name: str, metric: Callable[[Any, Any], Tensor], outputs: Any, targets: Any) -> float:
-        try:
-            return float(metric(outputs, targets))
-        except Exception as error:  # whatever a user's metric may raise: no run ends for it
-            self.batched.fail(name, error)
-            return float("nan")
 
 
 def _finish(measure: Any, means: np.ndarray) -> np.ndarray:

@@ -33,13 +33,10 @@ def check_device(given: Any) -> str:
     known = [CPU, *([GPU] if count else []), *(f"{GPU}:{k}" for k in range(count))]
     if name in known:
         return name
-    here = f"this machine has {count} GPU{'s' * (count > 1)} that PyTorch can use" if count else _without()
+    built = "" if torch.backends.cuda.is_built() else " (it is installed for the CPU alone)"
+    gpus = f"this machine has {count} GPU{'s' * (count > 1)} that PyTorch can use"
+    here = gpus if count else f"PyTorch finds no GPU here{built}"
     raise PlanError(f"the device is {short(repr(given))}, and {here}; give one of {', '.join([AUTO, *known])}.")
-
-
-def _without() -> str:
-    why = "" if torch.backends.cuda.is_built() else " (it is installed for the CPU alone)"
-    return f"PyTorch finds no GPU here{why}"
 
 
 def check_precision(given: Any, device: str) -> str:
@@ -87,7 +84,8 @@ class Place:
         return self.device.type == CPU and self.precision == FLOAT32
 
     def __str__(self) -> str:
-        return f"{_named(self.device)}, {self.precision}" if self.precision != FLOAT32 else _named(self.device)
+        name = torch.cuda.get_device_name(self.device) if self.device.type == GPU else CPU
+        return name if self.precision == FLOAT32 else f"{name}, {self.precision}"
 
     def wait(self) -> None:
         """Until all that it was given is done."""
@@ -96,11 +94,9 @@ class Place:
 
     def autocast(self) -> Any:
         """The model's operations in the precision, while inside."""
-        return (
-            torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
-            if self.precision == BF16
-            else nullcontext()
-        )
+        if self.precision != BF16:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -117,10 +113,6 @@ class Place:
                 yield
         finally:
             matrices.allow_tf32, convolutions.allow_tf32 = before
-
-
-def _named(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == GPU else CPU
 
 
 HOST = Place(torch.device("cpu"))

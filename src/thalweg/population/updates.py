@@ -172,10 +172,6 @@ class Update:
     def load(self, saved: Mapping[str, Tensor]) -> None:
         """Take up what `saved` gave."""
 
-    def rates(self) -> np.ndarray:
-        """The learning rates of the step that was launched last, (members, width)."""
-        return self.rates_of(self.table)
-
     def rates_of(self, tables: np.ndarray) -> np.ndarray:
         """The column of learning rates, (…, members, width), of tables (…, rows, hyperparameters)."""
         names = self.equations.hyperparameters

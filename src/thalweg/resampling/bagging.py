@@ -88,8 +88,7 @@ def bag(
     >>> len(forest), forest.predict(inputs).shape, forest.out_of_bag["accuracy"] > 0.9
     (5, torch.Size([114]), True)
     """
-    where = {"device": device, "precision": precision}
-    levels = {"regularizers": [regularizer], **where}
+    levels = {"regularizers": [regularizer], "device": device, "precision": precision}
     programs = programs_of(problem, [optimizer], [lr], [schedule], epochs, batch_size, **levels)
     return averaged_members(programs, programs.plan.settings[0], "bagging", members, seed)
 
