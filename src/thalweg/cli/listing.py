@@ -197,4 +197,4 @@ def also_called(kind: str, name: str) -> str:
     """Other names of an entry, separated by commas."""
     from ..aliases import WRITTEN
 
-    return ", ".join(alias for alias, meant in WRITTEN.get(kind, {}).items() if meant == name)
+    return WRITTEN.get(kind, {}).get(name, "")
