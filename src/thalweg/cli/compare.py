@@ -7,34 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import (
-    BatchSize,
-    BatchSizes,
-    Budget,
-    Cluster,
-    Compared,
-    Confirmation,
-    Device,
-    Grow,
-    Hyperparameters,
-    Json,
-    Judge,
-    Log,
-    Margin,
-    Minutes,
-    Points,
-    Precision,
-    Quiet,
-    RatesOrOwn,
-    Refine,
-    Report,
-    Schedules,
-    Search,
-    Seeds,
-    StorePath,
-    Until,
-    Yes,
-)
+from . import options
 from .settings import ENDING, write_settings
 from .tables import Ignore, Loss, Metrics, Model, Raw, Target, Test, Validation, named
 
@@ -46,19 +19,19 @@ OWN = ("context", "problem", "problems", "store", "report", "dry_run", "yes", "j
 
 def compare(
     context: typer.Context,
-    problem: Compared,
+    problem: options.Compared,
     optimizers: Annotated[
         str | None,
         typer.Option(
             help="Names, adam(beta2=0.99) or file.py:formula, separated by commas; the eight classic ones unless given."
         ),
     ] = None,
-    rates: RatesOrOwn = None,
-    schedules: Schedules = "constant,cosine",
-    seeds: Seeds = 5,
+    rates: options.RatesOrOwn = None,
+    schedules: options.Schedules = "constant,cosine",
+    seeds: options.Seeds = 5,
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
-    batch_size: BatchSize = 64,
-    batch_sizes: BatchSizes = None,
+    batch_size: options.BatchSize = 64,
+    batch_sizes: options.BatchSizes = None,
     regularizers: Annotated[
         str | None, typer.Option(help='Names with their strength, e.g. none,mixup,"label_smoothing(0.1)+l2(1e-4)".')
     ] = None,
@@ -68,13 +41,13 @@ def compare(
             help="Names or file.py:function to train with, separated by commas; the problem's own judges all."
         ),
     ] = None,
-    hyperparameters: Hyperparameters = None,
+    hyperparameters: options.Hyperparameters = None,
     folds: Annotated[
         int | None, typer.Option(help="Cross-validate in that many folds of the training and validation samples.")
     ] = None,
-    confirmation: Confirmation = 10,
-    grow: Grow = 6,
-    refine: Refine = 2,
+    confirmation: options.Confirmation = 10,
+    grow: options.Grow = 6,
+    refine: options.Refine = 2,
     tune: Annotated[
         bool | None,
         typer.Option(
@@ -83,14 +56,14 @@ def compare(
             "and no hyperparameters are given.",
         ),
     ] = None,
-    search: Search = "grid",
-    settings: Points = None,
-    budget: Budget = "full",
+    search: options.Search = "grid",
+    settings: options.Points = None,
+    budget: options.Budget = "full",
     by_metric: Annotated[
         str, typer.Option(help="Choose and rank by it: loss, accuracy, …; f1:max for a metric of your own.")
     ] = "loss",
-    judge: Judge = "last",
-    margin: Margin = "1%",
+    judge: options.Judge = "last",
+    margin: options.Margin = "1%",
     groups: Annotated[
         str | None,
         typer.Option(
@@ -98,8 +71,8 @@ def compare(
             '"*.bias: weight_decay=0; head.*: rate_factor=10; embed.*: frozen", or file.py:function.'
         ),
     ] = None,
-    minutes: Minutes = None,
-    until: Until = None,
+    minutes: options.Minutes = None,
+    until: options.Until = None,
     target: Target = None,
     model: Model = None,
     loss: Loss = None,
@@ -112,25 +85,25 @@ def compare(
         str,
         typer.Option(help="How members are trained: compiled, stacked, recomputed or alone; auto: as suits the model."),
     ] = "auto",
-    device: Device = "auto",
-    precision: Precision = "float32",
-    cluster: Cluster = None,
-    store: StorePath = None,
-    log: Log = None,
-    report: Report = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "float32",
+    cluster: options.Cluster = None,
+    store: options.StorePath = None,
+    log: options.Log = None,
+    report: options.Report = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say how many runs there would be, how they are trained, the time and memory."),
     ] = False,
-    yes: Yes = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    yes: options.Yes = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train every optimizer at every rate under every schedule (and whatever else varies), and say which is best."""
-    options = dict(locals())
-    told = {name: value for name, value in options.items() if name != "context"}
-    problem = named(problem, options)
-    given = arguments(options)
+    words = dict(locals())
+    told = {name: value for name, value in words.items() if name != "context"}
+    problem = named(problem, words)
+    given = arguments(words)
     if dry_run:
         foresee(problem, given, json)
         return
@@ -156,7 +129,7 @@ def foresee(problem: Any, given: Mapping[str, Any], json: bool) -> None:
         print(would)
 
 
-def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(words: Mapping[str, Any]) -> dict[str, Any]:
     """Options of the command line as the arguments of `tw.compare`, without those that are None or a command's `OWN`.
 
     >>> arguments({"optimizers": "sgd,adam", "batch_sizes": "16,full", "epochs": 3, "losses": None, "quiet": True})
@@ -167,7 +140,7 @@ def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
 
     read: dict[str, Callable[[Any], Any]] = dict.fromkeys(("optimizers", "schedules", "regularizers", "losses"), split)
     read |= {"rates": parse_rates, "hyperparameters": values_of, "margin": share_of}
-    read |= {"batch_sizes": lambda words: [batch_size_of(word) for word in split(words)]}
-    given = {name: value for name, value in options.items() if value is not None and name not in OWN}
+    read |= {"batch_sizes": lambda sizes: [batch_size_of(size) for size in split(sizes)]}
+    given = {name: value for name, value in words.items() if value is not None and name not in OWN}
     called = {"log": "callbacks"}  # of options that the library calls by another name
     return {called.get(name, name): read.get(name, lambda value: value)(value) for name, value in given.items()}

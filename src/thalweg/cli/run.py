@@ -6,30 +6,8 @@ from typing import Annotated
 
 import typer
 
+from . import options
 from .compare import arguments, foresee
-from .options import (
-    BatchSizes,
-    Budget,
-    Cluster,
-    Confirmation,
-    Grow,
-    Hyperparameters,
-    Json,
-    Judge,
-    Log,
-    Minutes,
-    Points,
-    Quiet,
-    Rates,
-    Refine,
-    Report,
-    Schedules,
-    Search,
-    Seeds,
-    StorePath,
-    Until,
-    Yes,
-)
 
 EXAMPLE = (
     'Example: thalweg run "python train.py --lr {lr} --opt {optimizer} --seed {seed}" --optimizers sgd,adamw '
@@ -48,11 +26,11 @@ def run(
     optimizers: Annotated[
         str | None, typer.Option(help="Words for {optimizer}, separated by commas.", show_default=False)
     ] = None,
-    rates: Rates = "1e-4:1:5",
-    schedules: Schedules = "constant,cosine",
-    hyperparameters: Hyperparameters = None,
-    batch_sizes: BatchSizes = None,
-    seeds: Seeds = 3,
+    rates: options.Rates = "1e-4:1:5",
+    schedules: options.Schedules = "constant,cosine",
+    hyperparameters: options.Hyperparameters = None,
+    batch_sizes: options.BatchSizes = None,
+    seeds: options.Seeds = 3,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -74,19 +52,19 @@ def run(
     at_once: Annotated[
         int | None, typer.Option(help="Runs at the same time; one for each core unless given.", show_default=False)
     ] = None,
-    confirmation: Confirmation = 5,
-    grow: Grow = 2,
-    refine: Refine = 1,
-    search: Search = "grid",
-    settings: Points = None,
-    budget: Budget = "full",
-    judge: Judge = "last",
-    minutes: Minutes = None,
-    until: Until = None,
-    cluster: Cluster = None,
-    store: StorePath = None,
-    log: Log = None,
-    report: Report = None,
+    confirmation: options.Confirmation = 5,
+    grow: options.Grow = 2,
+    refine: options.Refine = 1,
+    search: options.Search = "grid",
+    settings: options.Points = None,
+    budget: options.Budget = "full",
+    judge: options.Judge = "last",
+    minutes: options.Minutes = None,
+    until: options.Until = None,
+    cluster: options.Cluster = None,
+    store: options.StorePath = None,
+    log: options.Log = None,
+    report: options.Report = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -95,16 +73,16 @@ def run(
             "most.",
         ),
     ] = False,
-    yes: Yes = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    yes: options.Yes = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Compare runs of any command: rates, optimizers and whatever else it is told, and say which are best.
 
     What a run comes to is read from what the command prints, a line such as val_loss=0.31 or an object of JSON, or from
     a file. The words of COMMAND are split as a shell splits them; for pipes and the like give sh -c "…".
     """
-    options = dict(locals())
+    words = dict(locals())
     from ..problem.command import command as made
     from ..problem.command import places_of
     from ..study.study import compare
@@ -113,7 +91,7 @@ def run(
 
     loop = made(command, metric, metric_file, at_once=at_once)
     own = ("command", "metric", "metric_file", "at_once", "epochs")
-    given = arguments({name: value for name, value in options.items() if name not in own})
+    given = arguments({name: value for name, value in words.items() if name not in own})
     given["epochs"] = epochs or (20 if "epochs" in places_of(command) else 1)
     if dry_run:
         foresee(loop, given, json)
