@@ -9,7 +9,7 @@ import typer
 
 from ..language import say
 from .options import Everything
-from .result import finite, print_json, split
+from .result import check_one, finite, print_json, split
 
 if TYPE_CHECKING:
     from ..calculus import Derivative, Gradient, Limit
@@ -45,10 +45,7 @@ def derivative(
     from ..errors import UsageError
     from .picture import MOVING, check_picture, write_picture
 
-    if latex and json:
-        raise UsageError(
-            say("{first} and {second} exclude each other; give one of them.", first="--latex", second="--json")
-        )
+    check_one(latex=latex, json=json)
     if output is not None:
         if not (limit and at):
             raise UsageError(

@@ -14,7 +14,7 @@ from ..errors import SurfaceError, UsageError
 from ..language import mark, say
 from .listing import columns, headline, print_table
 from .options import Bounds, Everything, Json
-from .result import bounds_of, check_report, finite, print_json, write_file
+from .result import bounds_of, check_one, check_report, finite, print_json, write_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -73,10 +73,7 @@ def descend(
         raise UsageError(
             say("--kind {kind} is for a picture; say where to draw it with -o, e.g. -o path.html.", kind=kind)
         )
-    if steps_table and json:
-        raise UsageError(
-            say("{first} and {second} exclude each other; give one of them.", first="--steps-table", second="--json")
-        )
+    check_one(steps_table=steps_table, json=json)
     rules, rates = _rules(optimizer, rate)
     sides = None if bounds is None else bounds_of(bounds)
     path = walk(surface, _starts(start), rules, rates, schedule, steps, noise=noise, seed=seed, bounds=sides)

@@ -10,7 +10,7 @@ import typer
 from ..errors import UsageError
 from ..language import mark, say, wrapped
 from .options import Everything
-from .result import print_json, rule_of, terminal
+from .result import check_one, print_json, rule_of, terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,10 +31,7 @@ def formula(
     """List the update rules by direction and rate, or show one: equations, options, source."""
     from .. import formulas
 
-    if latex and json:
-        raise UsageError(
-            say("{first} and {second} exclude each other; give one of them.", first="--latex", second="--json")
-        )
+    check_one(latex=latex, json=json)
     chosen = [formulas.known(rule_of(name, UsageError))] if name else list(formulas.FORMULAS.values())
     if json:
         facts = [_facts(rule) for rule in chosen]

@@ -9,7 +9,7 @@ import typer
 from ..language import say
 from .derivative import SETTINGS
 from .options import Everything
-from .result import bounds_of, finite, print_json, split
+from .result import bounds_of, check_one, finite, print_json, split
 
 if TYPE_CHECKING:
     from ..calculus import Minimum
@@ -37,14 +37,8 @@ def minimum(
     from .. import calculus
     from ..errors import UsageError
 
-    if latex and json:
-        raise UsageError(
-            say("{first} and {second} exclude each other; give one of them.", first="--latex", second="--json")
-        )
-    if grid and start is not None:
-        raise UsageError(
-            say("{first} and {second} exclude each other; give one of them.", first="--grid", second="--start")
-        )
+    check_one(latex=latex, json=json)
+    check_one(grid=grid, start=start is not None)
     if resolution is not None and not grid:
         raise UsageError(say("--resolution is of a grid; give --grid too."))
     method = "grid" if grid else "exact" if start is None else "descent"

@@ -111,6 +111,13 @@ def _literal(word: str) -> Any:
         return word
 
 
+def check_one(**given: bool) -> None:
+    """Refuse two options that exclude each other: whether each was given, by name."""
+    if all(given.values()):
+        first, second = (f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(say("{first} and {second} exclude each other; give one of them.", first=first, second=second))
+
+
 def check_report(report: Path | None) -> None:
     """Refuse a report that could not be written, before any work is done for it."""
     if report is None:
