@@ -59,7 +59,7 @@ def convolve(
     result = slide(
         still, moving, mode, _per_axis(stride, mark("stride")), _per_axis(padding, mark("padding")), **further
     )
-    write_picture(output, result.picture, MOVING)
+    write_picture(output, result.picture)
     if json:
         facts = {"mode": result.mode, "values": plain(result.values)}
         more = {"at": result.at.tolist(), "error": result.error} if isinstance(result, ContinuousConvolution) else {}

@@ -58,7 +58,7 @@ def derivative(
     if limit:
         result = calculus.derivative(f, wrt, order, place, method="limit")
         if output is not None:
-            write_picture(output, result.picture, MOVING)
+            write_picture(output, result.picture)
     elif wrt is None and order == 1 and len(f.variables) > 1:
         result = calculus.gradient(f, place)
     else:

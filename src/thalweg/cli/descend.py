@@ -81,7 +81,7 @@ def descend(
         write_file(output, path.steps_table().to_csv(index=False).encode())
     elif output is not None:
         shape = kind or ("race" if output.suffix.lower() in (".gif", ".mp4") else None)
-        write_picture(output, lambda: path.picture(shape), MOVING)
+        write_picture(output, lambda: path.picture(shape))
     if json:
         print_json(_facts(path), indent=None)
     elif steps_table:

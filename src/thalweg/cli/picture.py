@@ -67,7 +67,7 @@ def picture(
             typer.echo(
                 say("{name} trains its models first, which takes about a minute.", name=chosen[0].name), err=True
             )
-        write_picture(target, chosen[0].make, MOVING)
+        write_picture(target, chosen[0].make)
         print(target)
 
 
@@ -115,11 +115,10 @@ def check_picture(path: Path | None, endings: tuple[str, ...] = STILL) -> None:
     check_report(path)
 
 
-def write_picture(path: Path | None, figure: Callable[[], go.Figure], endings: tuple[str, ...] = STILL) -> None:
-    """Draw into the file, if one is given, as its ending says; a page needs no network, no ending needs a browser."""
+def write_picture(path: Path | None, figure: Callable[[], go.Figure]) -> None:
+    """Draw into the checked file, if one is given, as its ending says; a page needs no network, no ending a browser."""
     if path is None:
         return
-    check_picture(path, endings)
     from ..pictures.files import write
     from ..pictures.still.fonts import readable
 

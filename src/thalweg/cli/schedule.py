@@ -9,7 +9,7 @@ import typer
 from ..language import say, wrapped
 from .listing import columns, fact_lines, headline, print_table, print_words
 from .options import Everything
-from .picture import Drawn, write_picture
+from .picture import Drawn, check_picture, write_picture
 from .result import finite, print_json, terminal
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def schedule(
             )
         _catalogue(json)
         return
+    check_picture(output)
     kind = schedules.get(name)
     Range(0.0, above=True).check(say("the rate"), int(rate) if rate.is_integer() else rate)
     counted = kind if epochs is None else kind.over(Range(1, whole=True).check("epochs", epochs), steps)
@@ -73,7 +74,7 @@ def _catalogue(json: bool) -> None:
     if json:
         print_json([_facts(kind) for kind in kinds.values()])
         return
-    rows = [(name, say(_line(kind)), str(kind.robbins_monro)) for name, kind in kinds.items()]
+    rows = [(name, say(headline(type(kind))), str(kind.robbins_monro)) for name, kind in kinds.items()]
     print_table(columns(("schedule", "formula", "Ση = ∞ and Ση² < ∞"), rows))
     print_words(
         say(
@@ -83,16 +84,12 @@ def _catalogue(json: bool) -> None:
     )
 
 
-def _line(kind: Schedule) -> str:
-    return headline(type(kind))
-
-
 def _facts(kind: Schedule, epochs: int | None = None) -> dict[str, object]:
     conditions = kind.robbins_monro
     return {
         "name": kind.name,
         "label": kind.label,
-        "formula": _line(kind),
+        "formula": headline(type(kind)),
         "code": kind.code(epochs=epochs) if kind.writable else None,
         "robbins_monro": {
             "satisfied": bool(conditions),
@@ -109,7 +106,7 @@ def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = Non
     from ..pictures.numbers import short
 
     width = max(map(len, values))
-    lines = [*wrapped(f"{kind.label}: {say(_line(kind))}", terminal().width, " " * 4), ""]
+    lines = [*wrapped(f"{kind.label}: {say(headline(type(kind)))}", terminal().width, " " * 4), ""]
     for name, each in values.items():
         ends = say(
             "{first} … {last}, from {low} to {high}",
