@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..formulas import Formula
 
+Cells = dict[tuple[str, str], list[str]]  # direction, rate → rules with their years
 EXAMPLE = "Example: thalweg formula 'rmsprop(centered=True)'"
 
 
@@ -49,17 +50,20 @@ def _catalogue(rules: list[Formula]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    cells: Cells = {}
+    for rule in rules:
+        cells.setdefault((rule.direction, rule.rate), []).append(f"{rule.name} {rule.year or ''}".rstrip())
     for folded in (False, True):
-        table = _table(rules, folded)
+        table = _table(cells, folded)
         if Console(width=1000).measure(table).maximum <= console.width:
             console.print(table)
             break
     else:
-        _listed(rules)
+        _listed(cells)
     print(say("One of them: thalweg formula adam. Years are those of the first publication."))
 
 
-def _table(rules: list[Formula], folded: bool) -> Table:
+def _table(cells: Cells, folded: bool) -> Table:
     """Its heads in one line each, or folded to their longest word: rich would cut names short to fit heads in."""
     from rich import box
     from rich.cells import cell_len
@@ -69,28 +73,20 @@ def _table(rules: list[Formula], folded: bool) -> Table:
         width = max(map(cell_len, (*beside, *words.split())))
         return "\n".join(wrapped(words, width)) if folded else words
 
-    rates = list(dict.fromkeys(rule.rate for rule in rules))
+    directions, rates = (dict.fromkeys(part) for part in zip(*cells, strict=True))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
     corner = say("rate ↓  direction →")
     table.add_column(corner.replace("  ", "\n") if folded else corner)
-    directions = list(dict.fromkeys(rule.direction for rule in rules))
     for direction in directions:
-        dated = [f"{rule.name} {rule.year}" for rule in rules if rule.direction == direction]
-        table.add_column(head(say(direction), dated))
+        table.add_column(head(say(direction), [name for rate in rates for name in cells.get((direction, rate), ())]))
     for rate in rates:
-        cells = []
-        for direction in directions:
-            here = [r for r in rules if (r.rate, r.direction) == (rate, direction)]
-            cells.append("\n".join(f"{r.name} {r.year or ''}".rstrip() for r in here))
-        table.add_row(head(say(rate)), *cells, end_section=True)
+        names = ("\n".join(cells.get((direction, rate), ())) for direction in directions)
+        table.add_row(head(say(rate)), *names, end_section=True)
     return table
 
 
-def _listed(rules: list[Formula]) -> None:
+def _listed(cells: Cells) -> None:
     """The cells of the table one below another."""
-    cells: dict[tuple[str, str], list[str]] = {}
-    for rule in rules:
-        cells.setdefault((rule.direction, rule.rate), []).append(f"{rule.name} {rule.year or ''}".rstrip())
     for (direction, rate), names in cells.items():
         print(say("{direction}, {rate}:", direction=say(direction), rate=say(rate)))
         print("\n".join(wrapped(f"    {', '.join(names)}", terminal().width, "    ")))
