@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..language import say
 from .options import Json, Margin, Report
 
 if TYPE_CHECKING:
@@ -78,20 +76,18 @@ def _column(name: str | None) -> str | Literal[False] | None:
     return False if name == _NONE else name
 
 
-def _print(result: RankedRuns, report: Path | None) -> None:
+def _print(result: RankedRuns) -> None:
     """How the table was read, the answer, the ranking, and notes."""
     from .result import show_table, terminal
 
     console = terminal()
     console.print()
-    console.print(result.columns.sentence, style="dim", markup=False, highlight=False)
+    console.print(result.columns.sentence, style="dim")
     console.print()
-    console.print(result.sentence, style="bold", markup=False, highlight=False)
+    console.print(result.sentence, style="bold")
     console.print()
     for section in result.sections():
         if section.name == "ranking":
             show_table(section, console)
     for note in result.notes:
-        console.print(f"· {note}", markup=False, highlight=False, style="dim")
-    if report is not None:
-        print(say("report: {report}", report=report))
+        console.print(f"· {note}", style="dim")

@@ -155,14 +155,16 @@ def print_json(value: Any, indent: int | None = 2) -> None:
     print(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
-def give(result: Any, report: Path | None, json: bool, show: Callable[[Any, Path | None], None]) -> None:
+def give(result: Any, report: Path | None, json: bool, show: Callable[[Any], None]) -> None:
     """Write the report of a result with sections, and print the result, or show it."""
     if report is not None:
         result.report(report)
     if json:
         print_json(result.to_json() | {"report": None if report is None else str(report)})
-    else:
-        show(result, report)
+        return
+    show(result)
+    if report is not None:
+        print(say("report: {report}", report=report))
 
 
 def finite(value: float | None) -> float | None:
@@ -174,7 +176,8 @@ def terminal() -> Console:
     """Where results are printed; a file or a pipe lacks a width."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+    return Console(width=width, markup=False, highlight=False)
 
 
 def finish(
@@ -213,19 +216,19 @@ def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
 
     console = terminal()
     console.print()
-    console.print(verdict.sentence, style="bold", markup=False, highlight=False)
+    console.print(verdict.sentence, style="bold")
     for sign in verdict.signs:
-        console.print(f"! {sign}", style="yellow", markup=False, highlight=False)
+        console.print(f"! {sign}", style="yellow")
     if rerun is not None:
         console.print()
-        console.print(str(rerun), style="bold", markup=False, highlight=False)
+        console.print(str(rerun), style="bold")
     if verdict.entries:
         console.print()
     for section in (ranking(verdict, parts.plan[verdict.factor].kind), tuned(verdict)):
         show_table(section, console)
     notes = _notes(parts, verdict)
     for note in notes:
-        console.print(f"· {note}", markup=False, highlight=False, style="dim")
+        console.print(f"· {note}", style="dim")
     if notes:
         console.print()
 
@@ -240,7 +243,7 @@ def show_table(section: Section, console: Console) -> None:
     console.print(lines)
     heads = ((column.head.replace("\n", " "), column.means) for column in fitting(section, console.width))
     for term, meaning in (explained(heads) | dict(section.terms)).items():
-        console.print(f"{term}: {meaning}.", markup=False, highlight=False, style="dim")
+        console.print(f"{term}: {meaning}.", style="dim")
     console.print()
 
 

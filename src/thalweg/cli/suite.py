@@ -53,7 +53,7 @@ def _given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _print(result: Suite, report: Path | None) -> None:
+def _print(result: Suite) -> None:
     """The answer, the tables that a terminal has room for, and notes; below each table how to read it."""
     from ..report.terminal import table
     from ..suites.sections import ratios, shared, standings
@@ -61,20 +61,18 @@ def _print(result: Suite, report: Path | None) -> None:
 
     console = terminal()
     console.print()
-    console.print(result.sentence, style="bold", markup=False, highlight=False)
+    console.print(result.sentence, style="bold")
     console.print()
     for section in (standings(result.verdict), ratios(result.verdict), shared(result.verdict)):
         if (lines := table(section, console.width)) is not None:
             console.print(lines)
-        console.print(section.sentence, style="dim", markup=False, highlight=False)
+        console.print(section.sentence, style="dim")
         console.print()
     for note in result.notes:
-        console.print(f"· {note}", markup=False, highlight=False, style="dim")
+        console.print(f"· {note}", style="dim")
     console.print()
     for study in result.studies.values():
         print(say("store: {path}", path=study.path))
-    if report is not None:
-        print(say("report: {report}", report=report))
 
 
 def _signature() -> inspect.Signature:
