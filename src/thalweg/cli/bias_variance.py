@@ -8,7 +8,7 @@ import typer
 
 from ..language import say
 from .listing import columns_of, print_table, print_words
-from .options import BatchSize, Device, Hyperparameters, Json, Precision, Problem, Schedules
+from .options import BatchSize, Device, Hyperparameters, Json, Precision, Problem, Rates, Schedules
 from .picture import Drawn, check_picture, write_picture
 from .result import print_json, records, split, values_of
 
@@ -18,7 +18,7 @@ EXAMPLE = "Example: thalweg bias-variance wave --rates 0.001,0.01,0.1 --members 
 def bias_variance(
     problem: Problem,
     optimizers: Annotated[str, typer.Option(help="Names, also with arguments, separated by commas.")] = "adam",
-    rates: Annotated[str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")] = "0.01",
+    rates: Rates = "0.01",
     schedules: Schedules = "constant",
     members: Annotated[int, typer.Option(help="Resamples of the training data, the same for every setting.")] = 30,
     epochs: Annotated[int, typer.Option(help="Passes over each resample.")] = 20,

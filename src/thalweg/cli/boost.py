@@ -9,7 +9,7 @@ import typer
 from ..language import mark, say
 from .ensembles import Saved, check_saved, compared, show
 from .listing import columns_of, print_table
-from .options import BatchSize, Device, Json, Precision, Problem, Schedules
+from .options import BatchSize, Device, Json, Precision, Problem, Rates, Schedules
 from .result import split
 
 ALONE = mark("one stage, on average")
@@ -28,7 +28,7 @@ EXAMPLE = "Example: thalweg boost breast-cancer --rates 0.01 --members 5 --epoch
 def boost(
     problem: Problem,
     optimizers: Annotated[str, typer.Option(help="Names, also with arguments, separated by commas.")] = "adam",
-    rates: Annotated[str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")] = "0.001,0.01",
+    rates: Rates = "0.001,0.01",
     members: Annotated[int, typer.Option(help="Stages, at most.")] = 10,
     epochs: Annotated[int, typer.Option(help="Passes over the data, of each candidate.")] = 20,
     schedules: Schedules = "constant",

@@ -40,14 +40,7 @@ def add_completion(command: str, parameter: inspect.Parameter) -> None:
     kind = _CALLED.get(kind, kind)
     for info in get_args(parameter.annotation)[1:]:
         if isinstance(info, ParameterInfo) and (kind in _NAMES or kind in _FILES):
-            info.autocompletion = _completing(kind)
-
-
-def _completing(kind: str) -> Callable[[str], list[str]]:
-    def complete(incomplete: str) -> list[str]:
-        return completed(kind, incomplete)
-
-    return complete
+            info.autocompletion = lambda incomplete: completed(kind, incomplete)
 
 
 def completed(kind: str, incomplete: str) -> list[str]:

@@ -8,7 +8,6 @@ translate where it is printed.
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -95,10 +94,11 @@ def fact_lines(facts: Mapping[str, str]) -> list[str]:
     from rich.cells import cell_len, set_cell_size
 
     margin = max(map(cell_len, facts), default=0) + 2
-    about = (
-        wrapped(set_cell_size(name, margin) + words, terminal().width, " " * margin) for name, words in facts.items()
-    )
-    return list(itertools.chain.from_iterable(about))
+    return [
+        line
+        for name, words in facts.items()
+        for line in wrapped(set_cell_size(name, margin) + words, terminal().width, " " * margin)
+    ]
 
 
 def print_words(text: str) -> None:
