@@ -418,7 +418,7 @@ def test_samples_that_would_settle_what_seeds_cannot_are_named() -> None:
         (3000, ", and training and validation have 3,000 together, so more data would be needed"),
     ):
         verdict = dataclasses.replace(result, entries=tuple(entries), samples=1200, most_samples=most, store="a.db")
-        told = advice.still_open(wanted["optimizer"], verdict)
+        told = [*advice.still_open(wanted["optimizer"], verdict)]
         assert told[0].startswith(f"No number of seeds tells {best} apart from all others, but samples would: from ")
         assert told[0].endswith(f" from {others[0]} about 4,600 in place of 1,200{rest}.")
         assert told[1:] == [beyond]

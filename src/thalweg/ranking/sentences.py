@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..language import mark, say
-from ..plan.factors import Factor, Level, Setting, shown, words_of
+from ..plan.factors import Factor, Setting, shown, words_of
 from ..verdict.answer import answer
 from ..verdict.entries import Verdict
 from ..verdict.sentences import apart, edges, lost_runs, luck, unequal
@@ -38,149 +40,110 @@ def described(factor: Factor, setting: Setting) -> str:
     return ", ".join(words)
 
 
-def notes(factor: Factor, verdict: Verdict, runs: Runs, choice: Choice, comparisons: int) -> list[str]:
+def notes(factor: Factor, verdict: Verdict, runs: Runs, choice: Choice, comparisons: int) -> Iterator[str]:
     """What to beware of, and what would help."""
-    words = [*_single(factor, verdict), *edges(factor, verdict.entries), *unequal(factor, verdict, "")]
-    words += _ended(verdict, runs) + lost_runs(factor, verdict) + _left_out(factor, runs, choice)
-    words += apart(factor, verdict, comparisons)
-    words += _unpaired(choice, runs) if verdict.seeds > 1 else []
-    words.append(luck(factor, verdict) if choice.confirmed else _lucky(factor, verdict))
-    return [*filter(None, words)]
+    yield from [*_single(factor, verdict), *edges(factor, verdict.entries), *unequal(verdict, "")]
+    yield from [*_ended(verdict, runs), *lost_runs(factor, verdict), *_left_out(factor, choice)]
+    yield from apart(factor, verdict, comparisons)
+    if verdict.seeds > 1 and not choice.paired:
+        why = say("The chosen settings share too few seeds") if runs.seeded else say("The table names no seeds")
+        yield say("{why}, so runs are compared as independent repeats; runs that share seeds would tell more.", why=why)
+    yield from luck(factor, verdict) if choice.confirmed else _lucky(factor, verdict)
 
 
-def _single(factor: Factor, verdict: Verdict) -> list[str]:
+def _single(factor: Factor, verdict: Verdict) -> Iterator[str]:
     """Those with one run, of which nothing is known but that it happened."""
     alone = [called(factor, e.setting[factor.name]) for e in verdict.entries if (e.repeats or verdict.seeds) < 2]
-    if not alone:
-        return []
-    if len(alone) == len(verdict.entries):
-        return [
-            (
-                say(
-                    "One noisy run each: no setting was run with a second seed, so nothing is known of how "
-                    "far its value would move with another one. There are no intervals, and {many} are not "
-                    "ranked by this; run the best settings again with a few seeds each.",
-                    many=factor.kind.many,
-                )
-            )
-        ]
-    return [say("{names}: one noisy run of the chosen setting, so nothing can be told of it.", names=listed(alone))]
-
-
-def _ended(verdict: Verdict, runs: Runs) -> list[str]:
-    """How many runs diverged, were pruned or still run."""
-    total = len(runs.frame) + runs.unfinished + runs.nameless
-    lost, halted = (sum(getattr(e, name) for e in verdict.entries) for name in ("diverged", "stopped"))
-    words = []
-    if lost:
-        words.append(
-            say(
-                "Diverged: {lost:,} of {total:,} runs (they failed, or their {metric} is missing or not "
-                "finite). They count as infinitely bad.",
-                lost=lost,
-                total=total,
-                metric=mark(runs.columns.criterion.metric),
-            )
+    if alone and len(alone) == len(verdict.entries):
+        yield say(
+            "One noisy run each: no setting was run with a second seed, so nothing is known of how "
+            "far its value would move with another one. There are no intervals, and {many} are not "
+            "ranked by this; run the best settings again with a few seeds each.",
+            many=factor.kind.many,
         )
-    if halted:
-        words.append(
-            say(
-                "Pruned: {halted:,} of {total:,} runs; a setting with such a run cannot be chosen.",
-                halted=halted,
-                total=total,
-            )
+    elif alone:
+        yield say("{names}: one noisy run of the chosen setting, so nothing can be told of it.", names=listed(alone))
+
+
+def _ended(verdict: Verdict, runs: Runs) -> Iterator[str]:
+    """How many runs diverged, were pruned or still run."""
+    total = len(runs.frame) + runs.left_out
+    if lost := sum(e.diverged for e in verdict.entries):
+        yield say(
+            "Diverged: {lost:,} of {total:,} runs (they failed, or their {metric} is missing or not "
+            "finite). They count as infinitely bad.",
+            lost=lost,
+            total=total,
+            metric=mark(runs.columns.criterion.metric),
+        )
+    if halted := sum(e.stopped for e in verdict.entries):
+        yield say(
+            "Pruned: {halted:,} of {total:,} runs; a setting with such a run cannot be chosen.",
+            halted=halted,
+            total=total,
         )
     if runs.unfinished:
-        words.append(
-            say(
-                "Left out, because they have not ended: {unfinished:,} of {total:,} runs.",
-                unfinished=runs.unfinished,
-                total=total,
-            )
+        yield say(
+            "Left out, because they have not ended: {unfinished:,} of {total:,} runs.",
+            unfinished=runs.unfinished,
+            total=total,
         )
     if runs.nameless:
-        words.append(
-            say(
-                "Left out, because they do not say their {ranked}: {nameless:,} of {total:,} runs.",
-                ranked=runs.columns.ranked,
-                nameless=runs.nameless,
-                total=total,
-            )
+        yield say(
+            "Left out, because they do not say their {ranked}: {nameless:,} of {total:,} runs.",
+            ranked=runs.columns.ranked,
+            nameless=runs.nameless,
+            total=total,
         )
     if runs.odd:
-        words.append(
-            say("States that are not known: {states}; such runs count as finished.", states=", ".join(runs.odd[:5]))
-        )
-    return words
+        yield say("States that are not known: {states}; such runs count as finished.", states=", ".join(runs.odd[:5]))
 
 
-def _left_out(factor: Factor, runs: Runs, choice: Choice) -> list[str]:
+def _left_out(factor: Factor, choice: Choice) -> Iterator[str]:
     """What could not be compared."""
-    words = []
     if choice.missing:
         why = say("no run of a confirmation") if choice.confirmed else say("no setting without a pruned run")
-        words.append(say("Not ranked, because there is {why}: {missing}.", why=why, missing=_names(choice.missing)))
+        missing = listed([*map(shown, choice.missing)])
+        yield say("Not ranked, because there is {why}: {missing}.", why=why, missing=missing)
     if choice.unequal:
-        words.append(
-            say(
-                "Settings with fewer runs than others of their {kind}: {unequal:,}. They were not "
-                "chosen from, because the mean of fewer is low more often by luck.",
-                kind=factor.kind.words,
-                unequal=choice.unequal,
-            )
+        yield say(
+            "Settings with fewer runs than others of their {kind}: {unequal:,}. They were not "
+            "chosen from, because the mean of fewer is low more often by luck.",
+            kind=factor.kind.words,
+            unequal=choice.unequal,
         )
     if choice.left_out:
-        words.append(
-            say(
-                "Runs of the chosen settings with a seed that not all share: {left_out:,}. They are left "
-                "out, since differences are taken seed by seed.",
-                left_out=choice.left_out,
-            )
+        yield say(
+            "Runs of the chosen settings with a seed that not all share: {left_out:,}. They are left "
+            "out, since differences are taken seed by seed.",
+            left_out=choice.left_out,
         )
     if choice.reused:
-        words.append(
-            say(
-                "Runs of the confirmation with a seed that also chose their setting: {reused:,}. They "
-                "are not fresh, so the values shown are a little too good.",
-                reused=choice.reused,
-            )
+        yield say(
+            "Runs of the confirmation with a seed that also chose their setting: {reused:,}. They "
+            "are not fresh, so the values shown are a little too good.",
+            reused=choice.reused,
         )
-    return words
 
 
-def _names(levels: list[Level]) -> str:
-    return listed([shown(level) for level in levels])
-
-
-def _unpaired(choice: Choice, runs: Runs) -> list[str]:
-    """That repeats tell less than runs that share their seeds."""
-    if choice.paired:
-        return []
-    why = say("The chosen settings share too few seeds") if runs.seeded else say("The table names no seeds")
-    return [say("{why}, so runs are compared as independent repeats; runs that share seeds would tell more.", why=why)]
-
-
-def _lucky(factor: Factor, verdict: Verdict) -> str:
+def _lucky(factor: Factor, verdict: Verdict) -> Iterator[str]:
     """That the runs that chose a setting also judge it."""
     counts = [entry.settings for entry in verdict.entries]
     most, uneven = max(counts), max(counts) >= UNEQUAL * min(counts)
     if most < 2:
-        return ""
+        return
     lopsided = say(
         " Some had at least {factor} times as many settings as others, and are ahead by luck "
         "more often than the intervals allow for: do not rely on such differences.",
         factor=UNEQUAL,
     )
-    extreme = verdict.criterion.extreme
-    return (
-        say(
-            "Not confirmed: the same runs chose each {kind}'s setting, the {extreme} of up to "
-            "{most:,}, and are judged here. The {extreme} of many is partly luck, so the values "
-            "shown are too good, the more so the more settings there were; run the chosen settings "
-            "again with new seeds, and mark those runs by a column 'confirmation' of True and False.",
-            kind=factor.kind.words,
-            extreme=extreme,
-            most=most,
-        )
-        + lopsided * uneven
+    words = say(
+        "Not confirmed: the same runs chose each {kind}'s setting, the {extreme} of up to "
+        "{most:,}, and are judged here. The {extreme} of many is partly luck, so the values "
+        "shown are too good, the more so the more settings there were; run the chosen settings "
+        "again with new seeds, and mark those runs by a column 'confirmation' of True and False.",
+        kind=factor.kind.words,
+        extreme=verdict.criterion.extreme,
+        most=most,
     )
+    yield words + lopsided * uneven

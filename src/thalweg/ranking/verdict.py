@@ -64,12 +64,8 @@ def judge(runs: Runs, name: str, margin: float) -> tuple[Verdict, Choice]:
         criterion=criterion,
         replicate="seed" if choice.paired and runs.seeded else "run",
     )
-    return _in_words(verdict, factor, name, runs, choice, ranked.comparisons), choice
-
-
-def _in_words(verdict: Verdict, factor: Factor, name: str, runs: Runs, choice: Choice, comparisons: int) -> Verdict:
-    said = notes(factor, verdict, runs, choice, comparisons)
-    return replace(verdict, sentence=sentence(factor, name, verdict), notes=tuple(said))
+    said = notes(factor, verdict, runs, choice, ranked.comparisons)
+    return replace(verdict, sentence=sentence(factor, name, verdict), notes=tuple(said)), choice
 
 
 class _Entries:

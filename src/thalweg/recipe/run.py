@@ -121,30 +121,24 @@ class RecipeRun:
     def _warning(self) -> tuple[str, str]:
         """Where the losses differ by more than rounding: a warning, and why."""
         if self.scatter > 0 and self.largest > ROUNDING:
-            return "Warning: ", (
-                say(
-                    ": the problem draws random numbers in evaluation, so that two evaluations of the same "
-                    "weights differ by {scatter}; let it draw only while self.training",
-                    scatter=_power(self.scatter),
-                )
+            return "Warning: ", say(
+                ": the problem draws random numbers in evaluation, so that two evaluations of the same "
+                "weights differ by {scatter}; let it draw only while self.training",
+                scatter=_power(self.scatter),
             )
         if self.first > LARGE and self.turned:
-            return "Warning: ", (
-                say(
-                    ": more than rounding, which {optimizer} may have made of it, because it goes by eigenvectors: "
-                    "where the first gradients of a matrix lack full rank, rounding decides which of them they are",
-                    optimizer=self.optimizer,
-                )
+            return "Warning: ", say(
+                ": more than rounding, which {optimizer} may have made of it, because it goes by eigenvectors: "
+                "where the first gradients of a matrix lack full rank, rounding decides which of them they are",
+                optimizer=self.optimizer,
             )
         if self.first > LARGE:
-            return "Warning: ", (
-                say(
-                    ": more than rounding. Either something gives other numbers each time, such as random "
-                    "numbers of the model, the loss or the data that no seed fixes; or a weight has no "
-                    "influence on the training loss, as a bias has none before batch normalization "
-                    "(bias=False), and its gradient is rounding alone, which rules like adam make whole "
-                    "steps of"
-                )
+            return "Warning: ", say(
+                ": more than rounding. Either something gives other numbers each time, such as random "
+                "numbers of the model, the loss or the data that no seed fixes; or a weight has no "
+                "influence on the training loss, as a bias has none before batch normalization "
+                "(bias=False), and its gradient is rounding alone, which rules like adam make whole "
+                "steps of"
             )
         return "", ""
 

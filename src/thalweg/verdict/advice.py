@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..language import say
 from ..plan.factors import Factor, Setting, shown
@@ -15,12 +15,11 @@ from .words import listed
 FEW_SAMPLES = 5000  # below, to judge on more of them tells more
 
 
-def spreads(verdict: Verdict) -> list[str]:
+def spreads(verdict: Verdict) -> Iterator[str]:
     """How much of the uncertainty comes from seeds, and how much from samples; how to have more where these do more."""
-    best = verdict.entries[0]
-    of_seeds, of_samples = best.spread
+    of_seeds, of_samples = verdict.best.spread
     if not verdict.samples or not math.isfinite(of_seeds + of_samples):
-        return []
+        return
     words = say(
         "The best mean is uncertain by {of_seeds:.2g} because of the seeds and by "
         "{of_samples:.2g} because of the {samples:,} {of_part}samples (standard errors)",
@@ -30,10 +29,8 @@ def spreads(verdict: Verdict) -> list[str]:
         of_part=say("validation ") * (not verdict.swaps),
     )
     most = verdict.most_samples
-    if not (verdict.samples < min(FEW_SAMPLES, most) and of_samples > of_seeds):
-        return [f"{words}."]
-    return [
-        say(
+    if verdict.samples < min(FEW_SAMPLES, most) and of_samples > of_seeds:
+        yield say(
             "{words}; `{command}` lets all {most:,} of training and validation judge, and so does a new study with "
             "`{folds}`, which is also about other training sets of that size.",
             words=words,
@@ -41,66 +38,49 @@ def spreads(verdict: Verdict) -> list[str]:
             most=most,
             folds="folds=5" if verdict.objects else "--folds 5",
         )
-    ]
+    else:
+        yield f"{words}."
 
 
-def still_open(factor: Factor, verdict: Verdict) -> list[str]:
+def still_open(factor: Factor, verdict: Verdict) -> Iterator[str]:
     """How many more seeds, or samples, would settle which is the best."""
     several = [e for e in verdict.entries[1:] if e.standing == OPEN and e.more_seeds]
-    if not several:
-        return []
-    seeds = say(f"{verdict.replicate}s")
-    best = factor.called(verdict.entries[0].setting[factor.name])
-    within = [
-        say("from {setting} about {more_seeds:.0f}", setting=shown(e.setting[factor.name]), more_seeds=e.more_seeds)
-        for e in several
-        if math.isfinite(e.more_seeds)
-    ]
-    words = []
-    if within:
-        most = max(e.more_seeds for e in several if math.isfinite(e.more_seeds))
-        how = f" (`{verdict.extend('seeds', most)}`)" if verdict.store else ""
-        words.append(
-            say(
-                "More {seeds} that would tell {best} apart in 4 of 5 studies: {each}{how}.",
-                seeds=seeds,
-                best=best,
-                each=", ".join(within),
-                how=how,
-            )
-        )
-    samples = [e for e in several if math.isinf(e.more_seeds) and verdict.samples and math.isfinite(e.more_samples)]
-    if samples:
+    seeds, best = say(f"{verdict.replicate}s"), factor.called(verdict.best.setting[factor.name])
+    if within := [e for e in several if math.isfinite(e.more_seeds)]:
         each = [
-            say(
-                "from {setting} about {more_samples}",
-                setting=shown(e.setting[factor.name]),
-                more_samples=_rounded(e.more_samples),
-            )
+            say("from {setting} about {more_seeds:.0f}", setting=verdict.level(e), more_seeds=e.more_seeds)
+            for e in within
+        ]
+        most = max(e.more_seeds for e in within)
+        yield say(
+            "More {seeds} that would tell {best} apart in 4 of 5 studies: {each}{how}.",
+            seeds=seeds,
+            best=best,
+            each=", ".join(each),
+            how=f" (`{verdict.extend('seeds', most)}`)" if verdict.store else "",
+        )
+    beyond = [e for e in several if math.isinf(e.more_seeds)]
+    if samples := [e for e in beyond if verdict.samples and math.isfinite(e.more_samples)]:
+        each = [
+            say("from {setting} about {more_samples}", setting=verdict.level(e), more_samples=_rounded(e.more_samples))
             for e in samples
         ]
-        words.append(
-            say(
-                "No number of {seeds} tells {best} apart from all others, but samples would: {each} in "
-                "place of {samples:,}{how}.",
-                seeds=seeds,
-                best=best,
-                each=", ".join(each),
-                samples=verdict.samples,
-                how=_to_be_had(verdict, samples),
-            )
+        yield say(
+            "No number of {seeds} tells {best} apart from all others, but samples would: {each} in "
+            "place of {samples:,}{how}.",
+            seeds=seeds,
+            best=best,
+            each=", ".join(each),
+            samples=verdict.samples,
+            how=_to_be_had(verdict, samples),
         )
-    beyond = [shown(e.setting[factor.name]) for e in several if math.isinf(e.more_seeds) and e not in samples]
-    if beyond:
-        words.append(
-            say(
-                "No number of {seeds} can be promised to tell {best} apart from {beyond}.",
-                seeds=seeds,
-                best=best,
-                beyond=listed(beyond),
-            )
+    if left := [verdict.level(e) for e in beyond if e not in samples]:
+        yield say(
+            "No number of {seeds} can be promised to tell {best} apart from {beyond}.",
+            seeds=seeds,
+            best=best,
+            beyond=listed(left),
         )
-    return words
 
 
 def _to_be_had(verdict: Verdict, entries: Sequence[Entry]) -> str:
@@ -128,41 +108,37 @@ def _rounded(count: float) -> str:
     return f"{float(f'{count:.2g}'):,.0f}"
 
 
-def in_parts(verdict: Verdict) -> list[str]:
+def in_parts(verdict: Verdict) -> Iterator[str]:
     """Which runs judge, where parts of the training samples judge too."""
-    if not verdict.swaps:
-        return []
-    parts = (
-        say("a part of the training samples")
-        if verdict.swaps == 1
-        else say("{swaps} parts of the training samples", swaps=verdict.swaps)
-    )
-    return [
-        (
-            say(
-                "Beside the validation part {parts} judged, each in its turn, while the rest trained; "
-                "test numbers and curves are of the runs on the training part alone.",
-                parts=parts,
-            )
+    if verdict.swaps:
+        parts = (
+            say("a part of the training samples")
+            if verdict.swaps == 1
+            else say("{swaps} parts of the training samples", swaps=verdict.swaps)
         )
-    ]
+        yield say(
+            "Beside the validation part {parts} judged, each in its turn, while the rest trained; "
+            "test numbers and curves are of the runs on the training part alone.",
+            parts=parts,
+        )
 
 
-def longer(plan: Plan, factor: Factor, verdict: Verdict, before: Mapping[Setting, float]) -> list[str]:
+def longer(plan: Plan, verdict: Verdict, before: Mapping[Setting, float]) -> Iterator[str]:
     """Whether more epochs than the settings were chosen for turn the order over.
 
     Args:
         before: what each level's setting had with the fewer epochs, the lower the better.
     """
     if verdict.epochs <= plan.epochs:
-        return []
+        return
     words = say(
         "Fresh runs had {epochs} epochs, with schedules for that many; settings were chosen at {fewer}",
         epochs=verdict.epochs,
         fewer=plan.epochs,
     )
     if not before:
-        return [f"{words}."]
+        yield f"{words}."
+        return
     sign, now = verdict.criterion.sign, {entry.setting: entry.value.mean for entry in verdict.entries}
     first = min(now, key=lambda setting: before[setting])
     values = say("{before:.4g}, now {now:.4g}", before=sign * before[first], now=now[first])
@@ -170,8 +146,8 @@ def longer(plan: Plan, factor: Factor, verdict: Verdict, before: Mapping[Setting
     led = say(
         "{words}, where {first} led{too} with the same seeds ({values})",
         words=words,
-        first=shown(first[factor.name]),
+        first=shown(first[verdict.factor]),
         too=" too" * same,
         values=values,
     )
-    return [f"{led}." if same else say("{led}: more epochs turn the order of the means over.", led=led)]
+    yield f"{led}." if same else say("{led}: more epochs turn the order of the means over.", led=led)

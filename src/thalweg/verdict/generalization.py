@@ -163,13 +163,11 @@ def _word(
     """The word and its reason, by the rules above; `longer` is the command for more epochs."""
     train, validation, steps = curves.train, curves.validation, curves.steps
     if rise.low > 0:
-        return OVERFITS, (
-            say(
-                "its validation loss is lowest at step {stop:,} of {end:,}, where stopping gains {rise}",
-                stop=steps[at],
-                end=steps[-1],
-                rise=rise,
-            )
+        return OVERFITS, say(
+            "its validation loss is lowest at step {stop:,} of {end:,}, where stopping gains {rise}",
+            stop=steps[at],
+            end=steps[-1],
+            rise=rise,
         )
     since = len(steps) - 1 - max(1, round(LAST * len(steps)))
     if since >= 0:
@@ -189,12 +187,10 @@ def _word(
     if lowest is not None and lowest.shape == train[-1].shape:
         above = difference(train[-1] - lowest)
         if above.low > 0 and train[-1].mean() > MORE * lowest.mean():
-            return UNDERFITS, (
-                say(
-                    "its training loss {loss:.3g} stays above the {lowest:.3g} that another reaches",
-                    loss=train[-1].mean(),
-                    lowest=lowest.mean(),
-                )
+            return UNDERFITS, say(
+                "its training loss {loss:.3g} stays above the {lowest:.3g} that another reaches",
+                loss=train[-1].mean(),
+                lowest=lowest.mean(),
             )
     if since < 0:
         return UNKNOWN, say("one epoch shows no course")

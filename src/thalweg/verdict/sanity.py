@@ -36,41 +36,35 @@ def _guessing(problem: Mapping[str, Any], verdict: Verdict) -> Iterator[str]:
     if guess is None or guess <= 0 or not verdict.entries or verdict.criterion.column != "validation_loss":
         return
     if (best := verdict.entries[0].value.mean) >= BEATEN * guess:
-        yield (
-            say(
-                "Nothing beats guessing: the best validation loss is {best:.3g}, and the same answer for "
-                "every sample gives {guess:.3g}; check that inputs and targets belong together, then try "
-                "other rates, more epochs or another model.",
-                best=best,
-                guess=guess,
-            )
+        yield say(
+            "Nothing beats guessing: the best validation loss is {best:.3g}, and the same answer for "
+            "every sample gives {guess:.3g}; check that inputs and targets belong together, then try "
+            "other rates, more epochs or another model.",
+            best=best,
+            guess=guess,
         )
 
 
 def _inputs(problem: Mapping[str, Any]) -> Iterator[str]:
     low, high = _ends(problem.get("input_sizes"), 0.0)
     if high > LARGE:
-        yield (
-            say(
-                "Inputs are not scaled: columns have root mean squares from {low:.2g} to {high:.2g}, so "
-                "that a rate that suits one is far off for another; scale them, e.g. with "
-                "preprocess=StandardScaler().",
-                low=low,
-                high=high,
-            )
+        yield say(
+            "Inputs are not scaled: columns have root mean squares from {low:.2g} to {high:.2g}, so "
+            "that a rate that suits one is far off for another; scale them, e.g. with "
+            "preprocess=StandardScaler().",
+            low=low,
+            high=high,
         )
 
 
 def _targets(problem: Mapping[str, Any]) -> Iterator[str]:
     low, high = _ends(problem.get("target_sums"), 1.0)
     if low < 1 - SUM or high > 1 + SUM:
-        yield (
-            say(
-                "Rows of the targets sum to {low:.3g} to {high:.3g}, and cross-entropy takes them for "
-                "shares of one whole; did you mean loss='bce', where any number of classes may be true?",
-                low=low,
-                high=high,
-            )
+        yield say(
+            "Rows of the targets sum to {low:.3g} to {high:.3g}, and cross-entropy takes them for "
+            "shares of one whole; did you mean loss='bce', where any number of classes may be true?",
+            low=low,
+            high=high,
         )
 
 
@@ -92,25 +86,21 @@ def _metrics(problem: Mapping[str, Any], members: pd.DataFrame) -> Iterator[str]
 
 def _step(problem: Mapping[str, Any]) -> Iterator[str]:
     if problem.get("ignored_step"):
-        yield (
-            say(
-                "The model's training_step was not called: its forward and the loss {loss} were; give "
-                "loss=lambda model, batch: model.training_step(batch, 0) to train with it.",
-                loss=problem.get("loss"),
-            )
+        yield say(
+            "The model's training_step was not called: its forward and the loss {loss} were; give "
+            "loss=lambda model, batch: model.training_step(batch, 0) to train with it.",
+            loss=problem.get("loss"),
         )
 
 
 def _few(problem: Mapping[str, Any], plan: Plan) -> Iterator[str]:
     count = problem.get("validation_samples", 0)
     if 0 < count < FEWEST and plan.folds is None and plan.swaps is None:
-        yield (
-            say(
-                "Only {count} validation sample{judge}, so few that other samples could turn the order "
-                "over; give more validation data, or folds=5 (--folds 5).",
-                count=count,
-                judge="s judge" if count > 1 else " judges",
-            )
+        yield say(
+            "Only {count} validation sample{judge}, so few that other samples could turn the order "
+            "over; give more validation data, or folds=5 (--folds 5).",
+            count=count,
+            judge="s judge" if count > 1 else " judges",
         )
 
 

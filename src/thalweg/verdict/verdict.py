@@ -150,9 +150,8 @@ def judge(
         objects=objects,
         usual=tuple(f.name for f in plan.tuned if not any(f.name in plan.told(setting) for setting in settings)),
     )
-    words = notes(plan, factor, verdict, ranked.comparisons) + longer(plan, factor, verdict, _before(judged, parts))
-    if verdict.confirmed:
-        words += turned(plan, factor, judged.chosen, verdict)
+    words = [*notes(plan, factor, verdict, ranked.comparisons), *longer(plan, verdict, _before(judged, parts))]
+    words += turned(plan, factor, judged.chosen, verdict)
     return replace(verdict, sentence=sentence(plan, factor, name, verdict), notes=tuple(words))
 
 
