@@ -180,7 +180,8 @@ def _named(one: Line, x: Any, y: Any, size: Any, in_legend: bool, marker: dict[s
 
 def _starts(path: Any) -> go.Scatter:
     hover, edge = [say("start {point}", point=point(one)) for one in path.starts], {"width": 2, "color": INK}
-    return points(*path.starts.T, PAPER, 10, edge=edge, hover=hover, name=say("start"), showlegend=False)
+    x, y = path.starts.T
+    return points(x, y, PAPER, 10, edge=edge, hover=hover, name=say("start"), showlegend=False)
 
 
 def _last_seen(one: Line, path: Any) -> Any:

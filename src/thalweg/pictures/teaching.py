@@ -106,8 +106,8 @@ def units(kept: Mapping[str, Sequence[np.ndarray]], title: str = "", note: str =
         shown = {"showlegend": column == 1}
         traces = [
             line(x, y, LEVEL, 1, hoverinfo="skip", showlegend=False),
-            points(*inside, BLUE, 17, edge=EDGE, name=say("kept"), legendgroup="kept", **shown),
-            points(*outside, cross, 9, name=say("dropped"), legendgroup="dropped", **shown),
+            points(inside[0], inside[1], BLUE, 17, edge=EDGE, name=say("kept"), legendgroup="kept", **shown),
+            points(outside[0], outside[1], cross, 9, name=say("dropped"), legendgroup="dropped", **shown),
         ]
         figure.add_traces(traces, rows=1, cols=column)
     most = max(map(len, kept.values()))
