@@ -262,11 +262,7 @@ def arguments_of(splitter: Any) -> dict[str, Any]:
                 values=repr(values["random_state"]),
             )
         )
-    return {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return {n: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for n, v in values.items()}
 
 
 def _rebuilt(name: str, arguments: Mapping[str, Any]) -> Any:

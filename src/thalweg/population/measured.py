@@ -49,7 +49,8 @@ class Measured:
     def values(self) -> dict[str, np.ndarray]:
         """Loss and metrics over all samples, (members,) each; NaN where broken, or where a metric has no value."""
         means = self.sums.sum(-1) / self.shares.sum(-1)
-        inside = {name: _finish(m, mean) for (name, m), mean in zip(self._inside(), means, strict=True)}
+        pairs = zip(self._inside(), means, strict=True)
+        inside = {name: m.finish(mean) if isinstance(m, losses.Mean) else mean for (name, m), mean in pairs}
         outside = {name: self._computed(name, *self._joined) for name in self.batched.outside}
         return self._in_order({n: np.where(self.broken, np.nan, v) for n, v in {**inside, **outside}.items()})
 
@@ -99,10 +100,6 @@ class Measured:
                 except Exception as error:  # whatever a user's metric may raise: no run ends for it
                     self.batched.fail(name, error)
         return values
-
-
-def _finish(measure: Any, means: np.ndarray) -> np.ndarray:
-    return measure.finish(means) if isinstance(measure, losses.Mean) else means
 
 
 @np.errstate(invalid="ignore")  # ∞ − ∞: a mean that is too large for the program's numbers has no parts

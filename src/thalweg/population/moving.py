@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ def cumulative(model: nn.Module) -> Iterator[None]:
     norms = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
     layers = [layer for layer in norms if layer.momentum is None and layer.track_running_stats]
     for layer in layers:
-        layer.forward = _Cumulative(layer)  # type: ignore[method-assign]
+        layer.forward = partial(_cumulative, layer)  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -58,26 +59,20 @@ def cumulative(model: nn.Module) -> Iterator[None]:
             del layer.forward
 
 
-class _Cumulative:
+def _cumulative(layer: _BatchNorm, x: Tensor) -> Tensor:
     """The mean of all batches' statistics: r ← r + (batch − r) / n."""
-
-    def __init__(self, layer: _BatchNorm) -> None:
-        self.layer = layer
-
-    def __call__(self, x: Tensor) -> Tensor:
-        layer = self.layer
-        layer._check_input_dim(x)
-        mean, variance, count = layer.running_mean, layer.running_var, layer.num_batches_tracked
-        assert mean is not None
-        assert variance is not None
-        assert count is not None
-        if not layer.training:
-            return F.batch_norm(x, mean, variance, layer.weight, layer.bias, False, 0.0, layer.eps)
-        # With a momentum of 1 what is left is this batch's own statistics.
-        new_mean, new_variance = torch.zeros_like(mean), torch.zeros_like(variance)
-        outputs = F.batch_norm(x, new_mean, new_variance, layer.weight, layer.bias, True, 1.0, layer.eps)
-        count.add_(1)
-        share = 1 / count.to(mean.dtype)
-        mean.add_((new_mean - mean) * share)
-        variance.add_((new_variance - variance) * share)
-        return outputs
+    layer._check_input_dim(x)
+    mean, variance, count = layer.running_mean, layer.running_var, layer.num_batches_tracked
+    assert mean is not None
+    assert variance is not None
+    assert count is not None
+    if not layer.training:
+        return F.batch_norm(x, mean, variance, layer.weight, layer.bias, False, 0.0, layer.eps)
+    # With a momentum of 1 what is left is this batch's own statistics.
+    new_mean, new_variance = torch.zeros_like(mean), torch.zeros_like(variance)
+    outputs = F.batch_norm(x, new_mean, new_variance, layer.weight, layer.bias, True, 1.0, layer.eps)
+    count.add_(1)
+    share = 1 / count.to(mean.dtype)
+    mean.add_((new_mean - mean) * share)
+    variance.add_((new_variance - variance) * share)
+    return outputs

@@ -92,7 +92,8 @@ class OwnUpdates(Update):
         assert isinstance(other, OwnUpdates)
         super().adopt(other, here, there)
         for k, before in zip(here - self.start, there - other.start, strict=True):
-            self.optimizers[k].load_state_dict(_copied(other.optimizers[before].state_dict()))
+            state = pytree.tree_map_only(Tensor, Tensor.clone, other.optimizers[before].state_dict())
+            self.optimizers[k].load_state_dict(state)
 
     def saved(self) -> dict[str, Tensor]:
         """What the optimizers remember, by name."""
@@ -102,7 +103,3 @@ class OwnUpdates(Update):
         """Take up what `saved` gave."""
         for optimizer, state in zip(self.optimizers, unpacked(saved), strict=True):
             optimizer.load_state_dict(state)
-
-
-def _copied(state: Any) -> Any:
-    return pytree.tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, state)

@@ -210,17 +210,14 @@ def _check(made: Command) -> None:
                 file=repr(short(made.file)),
             )
         )
-    if shutil.which(words[0], path=_path(made.folder)) is None and not places_of(words[0]):
+    where = os.pathsep.join([os.environ.get("PATH", os.defpath), made.folder])
+    if shutil.which(words[0], path=where) is None and not places_of(words[0]):
         raise ProblemError(
             say(
                 "{words} is not a program that can be run; give the command as a shell has it.",
                 words=repr(short(words[0])),
             )
         )
-
-
-def _path(folder: str) -> str:
-    return os.pathsep.join([os.environ.get("PATH", os.defpath), folder])
 
 
 def places_of(*texts: str) -> set[str]:

@@ -199,7 +199,8 @@ def taken_apart(
             say("the parts of an error are of class ids or values, not of bce; give two classes and cross_entropy.")
         )
     classes_of(problem, data)
-    level = _noise(problem.noise if noise is None else noise)
+    level = problem.noise if noise is None else noise
+    level = None if level is None else float(Range(0).check("noise", level, PlanError))
     resamples = torch.stack([resample(data.size, k) for k in range(count)])
     rows, size = [], max(1, 512 // count)
     by_model = [list(one) for _, one in itertools.groupby(settings, lambda s: programs.plan.level(s, "model"))]
@@ -294,7 +295,3 @@ def _interval(name: str, values: np.ndarray) -> Iterator[tuple[str, float]]:
 def _diverged() -> dict[str, float]:
     names = [f"{name}{end}" for name in (*PARTS, "rest") for end in ("", "_low", "_high")]
     return {name: math.inf if name.startswith("error") else math.nan for name in names}
-
-
-def _noise(level: float | None) -> float | None:
-    return None if level is None else float(Range(0).check("noise", level, PlanError))

@@ -66,7 +66,7 @@ def size(
     name, module, example, note = _resolved(model)
     shape = example if input is None and isinstance(example, str) else input
     inputs: Any = example if shape is None else _inputs(shape, batch, _dtype(module))
-    tensors = _tensors(inputs)
+    tensors = [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
     words = say(" and ").join(f"{'×'.join(map(str, t.shape))} {_name(t.dtype)}" for t in tensors)
     rows, counted = layers(module, inputs, say("an input of {words}", words=words) if tensors else say("this input"))
     parameters = tuple((tuple(p.shape), p.requires_grad) for p in counted.parameters())
@@ -201,7 +201,3 @@ def _tensor(value: Any, batch: int, dtype: torch.dtype) -> Tensor:
             )
         )
     return torch.zeros(1, dtype=kind).expand(batch, *sizes)
-
-
-def _tensors(inputs: Inputs | None) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
