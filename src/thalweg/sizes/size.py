@@ -14,6 +14,7 @@ from .. import formulas
 from ..errors import UsageError, first_line
 from ..formulas import Formula
 from ..language import mark, say
+from ..losses import fit
 from ..numbers import Range
 from ..problem.builtin import PROBLEMS
 from ..problem.declaration import Problem
@@ -67,7 +68,7 @@ def size(
     shape = example if input is None and isinstance(example, str) else input
     inputs: Any = example if shape is None else _inputs(shape, batch, _dtype(module))
     tensors = [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
-    words = say(" and ").join(f"{'×'.join(map(str, t.shape))} {_name(t.dtype)}" for t in tensors)
+    words = say(" and ").join(f"{'×'.join(map(str, t.shape))} {fit.dtype(t)}" for t in tensors)
     rows, counted = layers(module, inputs, say("an input of {words}", words=words) if tensors else say("this input"))
     parameters = tuple((tuple(p.shape), p.requires_grad) for p in counted.parameters())
     buffers = sum(b.numel() * b.element_size() for b in counted.buffers())
@@ -148,7 +149,7 @@ def _made(name: str, model: Any, given: str) -> Resolved:
 def _of_problem(problem: Problem, name: str = "") -> Resolved:
     ready = prepare(problem)
     sample = sample_of_train(ready)[0]
-    shape = f"{','.join(map(str, sample.shape[1:]))}:{_name(sample.dtype)}"
+    shape = f"{','.join(map(str, sample.shape[1:]))}:{fit.dtype(sample)}"
     with torch.random.fork_rng(devices=[]):
         return problem.name or name, ready.model(), shape, ""
 
@@ -156,10 +157,6 @@ def _of_problem(problem: Problem, name: str = "") -> Resolved:
 def _dtype(module: nn.Module) -> torch.dtype:
     """What the model's numbers are; float32 where it has none."""
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 _SHAPE = re.compile(r"\s*(\d+(?:\s*,\s*\d+)*)?\s*(?::\s*(\w+)\s*)?")
