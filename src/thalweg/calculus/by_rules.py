@@ -99,8 +99,8 @@ class Derivative(Typeset):
         lines = [f"{self._sign} {bracketed(self.function.expression)} = {plain(self.expression)}"]
         if self.collected is not None:
             lines[0] += f" = {self.collected}"
-        if self.at is not None:
-            lines += ["", self._value_in_words()]
+        if self.at is not None and self.value is not None:
+            lines += ["", value_in_words(self.function, self.at, digits(self.value), self.note)]
         if self.steps:
             lines.append("")
         for count, step in enumerate(self.steps, start=1):
@@ -121,13 +121,13 @@ class Derivative(Typeset):
         power = str(self.order).translate(_RAISED) if self.order > 1 else ""
         return f"{d}{power}/{d}{self.wrt}{power}"
 
-    def _value_in_words(self) -> str:
-        assert self.at is not None
-        assert self.value is not None
-        where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
-        if self.note:
-            return say("at {where}: none, because {note}", where=where, note=say(self.note))
-        return say("at {where}: {value}{off}", where=where, value=digits(self.value), off="")
+
+def value_in_words(f: Function, at: tuple[float, ...], value: str, note: str, off: str = "") -> str:
+    """The derivative at a point, or why there is none; `off` says how far off it may be."""
+    where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(f.variables, at, strict=True))
+    if note:
+        return say("at {where}: none, because {note}", where=where, note=say(note))
+    return say("at {where}: {value}{off}", where=where, value=value, off=off)
 
 
 def differentiated(f: Function, name: str, order: int = 1, work: Work | None = None) -> Derivative:

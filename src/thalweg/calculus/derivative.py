@@ -90,9 +90,9 @@ def derivative(
 
 
 def _variable(f: Function, wrt: str | None) -> str:
+    names = ", ".join(f.variables)
     if wrt is None:
         if len(f.variables) > 1:
-            names = ", ".join(f.variables)
             raise ExpressionError(
                 say(
                     "{f} has variables {names}; say which with wrt (--wrt {first}), or ask for the gradient.",
@@ -103,7 +103,6 @@ def _variable(f: Function, wrt: str | None) -> str:
             )
         return f.variables[0] if f.variables else "x"
     if f.variables and wrt not in f.variables:
-        names = ", ".join(f.variables)
         raise ExpressionError(
             say(
                 "{wrt} is not a variable of {f}, which has {names}; give one of them.",

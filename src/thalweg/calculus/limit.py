@@ -19,7 +19,7 @@ import sympy as sp
 from ..errors import ExpressionError
 from ..language import mark, say
 from ..typeset import Typeset
-from .by_rules import differentiated, differing
+from .by_rules import differentiated, differing, value_in_words
 from .extent import multiplies_out, operations
 from .function import Function
 from .symbolic import symbol
@@ -88,8 +88,10 @@ class Limit(Typeset):
             quotient = f"(f({self.wrt} + {h}) − f({self.wrt}))/{h}"
             lines += ["", f"{quotient} = {worked}"] if worked else ["", quotient]
             lines += [say("→ {limit} as {h} → 0", limit=plain(self.expression), h=h)]
-        if self.at is not None:
-            lines += ["", *self._rows(), "", self._value_in_words()]
+        if self.at is not None and self.value is not None:
+            off = f" ± {digits(float(f'{self.error:.1g}'))}" if self.error else ""
+            value = digits(float(f"{self.value:.9g}") if off else self.value)
+            lines += ["", *self._rows(), "", value_in_words(self.function, self.at, value, self.note, off)]
         return "\n".join(lines)
 
     def _rows(self) -> list[str]:
@@ -102,16 +104,6 @@ class Limit(Typeset):
             "".join(" " * (width - cell_len(cell)) + cell for cell, width in zip(row, (8, 20, 20), strict=True))
             for row in rows
         ]
-
-    def _value_in_words(self) -> str:
-        assert self.at is not None
-        assert self.value is not None
-        where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
-        if self.note:
-            return say("at {where}: none, because {note}", where=where, note=say(self.note))
-        off = f" ± {digits(float(f'{self.error:.1g}'))}" if self.error else ""
-        value = digits(float(f"{self.value:.9g}") if off else self.value)
-        return say("at {where}: {value}{off}", where=where, value=value, off=off)
 
     def picture(self, h: float = 1.0) -> go.Figure:
         """The secant turning into the tangent, from a distance of h down to 0.

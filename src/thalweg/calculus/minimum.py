@@ -24,7 +24,7 @@ from .evaluation import compiled
 from .extent import multiplies_out
 from .function import Function, function
 from .gradient import gradient, hessian
-from .points import Formula, Point, point, sides
+from .points import Bounds, Formula, Point, point, sides
 from .square import completed
 from .stationary import Candidates, Stationary, classified, of_one, of_several
 from .text import digits, latex, plain
@@ -59,7 +59,7 @@ class Minimum(Typeset):
     square: Any
     verdict: str
     everywhere: bool
-    bounds: tuple[tuple[float, float], ...]
+    bounds: Bounds
     note: str = ""
 
     @property
@@ -193,7 +193,7 @@ def minimum(
     )
 
 
-def _exact(f: Function, bounds: tuple[tuple[float, float], ...]) -> Minimum:
+def _exact(f: Function, bounds: Bounds) -> Minimum:
     symbols, expression = f.symbols(), f.symbolic()
     candidates = of_one(f, *bounds[0]) if len(symbols) == 1 else of_several(f, bounds)
     candidates = replace(candidates, points=tuple(_by_sign(f, one) for one in candidates.points))
@@ -227,9 +227,7 @@ def _by_sign(f: Function, one: Stationary) -> Stationary:
     return one
 
 
-def _verdict(
-    f: Function, candidates: Candidates, best: Stationary | None, bounds: tuple[tuple[float, float], ...]
-) -> tuple[str, bool]:
+def _verdict(f: Function, candidates: Candidates, best: Stationary | None, bounds: Bounds) -> tuple[str, bool]:
     """How far the lowest minimum is the lowest value, and whether it is that everywhere."""
     if "constant" in candidates.note:
         return say("it is {f} everywhere", f=f), True
@@ -260,7 +258,7 @@ def _verdict(
     return words, False
 
 
-def _without_minimum(f: Function, candidates: Candidates, bounds: tuple[tuple[float, float], ...]) -> str:
+def _without_minimum(f: Function, candidates: Candidates, bounds: Bounds) -> str:
     if any(one.kind == "undecided" for one in candidates.points):
         return say("the second derivatives do not decide; try method='grid' or method='descent'")
     lowest = _lowest_on_grid(f, bounds)
@@ -276,16 +274,16 @@ def _without_minimum(f: Function, candidates: Candidates, bounds: tuple[tuple[fl
     )
 
 
-def _shown(f: Function, bounds: tuple[tuple[float, float], ...]) -> str:
+def _shown(f: Function, bounds: Bounds) -> str:
     sides = zip(f.variables, bounds, strict=True)
     return ", ".join(f"{digits(low)} ≤ {name} ≤ {digits(high)}" for name, (low, high) in sides)
 
 
-def _lowest_on_grid(f: Function, bounds: tuple[tuple[float, float], ...]) -> Stationary:
+def _lowest_on_grid(f: Function, bounds: Bounds) -> Stationary:
     return _grid(f, bounds, None).points[0]
 
 
-def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int | None) -> Minimum:
+def _grid(f: Function, bounds: Bounds, resolution: int | None) -> Minimum:
     """The lowest of all points of a grid."""
     count = len(bounds)
     usual = 2001 if count == 1 else 401 if count == 2 else max(3, int(MOST_POINTS ** (1 / count)) // 2)
@@ -320,7 +318,7 @@ def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int 
     return Minimum(f, "grid", (best,), best, None, verdict, False, bounds, note)
 
 
-def _descent(f: Function, start: tuple[float, ...], bounds: tuple[tuple[float, float], ...]) -> Minimum:
+def _descent(f: Function, start: tuple[float, ...], bounds: Bounds) -> Minimum:
     """SciPy's minimize: BFGS with the gradient of the rules, Nelder–Mead without a formula."""
     from scipy import optimize
 

@@ -13,6 +13,7 @@ from ..language import say
 from .function import Function, function
 
 Formula = Any  # what `tw.function` takes
+Bounds = tuple[tuple[float, float], ...]  # (low, high) of each variable
 Point = Any  # a number or text for one variable, a sequence of them in the variables' order, or a mapping by name
 
 
@@ -49,7 +50,7 @@ def point(f: Function, at: Point) -> tuple[float, ...]:
     return tuple(map(number, words))
 
 
-def sides(bounds: Any, variables: tuple[str, ...], what: str) -> tuple[tuple[float, float], ...]:
+def sides(bounds: Any, variables: tuple[str, ...], what: str) -> Bounds:
     """(low, high) of each variable.
 
     Args:

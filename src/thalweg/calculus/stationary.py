@@ -29,6 +29,7 @@ from .evaluation import compiled, precisely
 from .extent import degree, multiplies_out, operations
 from .function import Function
 from .gradient import Hessian, hessian
+from .points import Bounds
 
 HIGHEST = 60  # degree of a rational function that is multiplied out
 MOST_PAIRS = 36  # points at which two slopes may be 0, by Bézout: the degree of their resultants
@@ -216,9 +217,8 @@ def _inner(place: float, word: str, value: float, left: float, right: float, cur
         return None
     else:
         kind = "undecided" if left == right else "inflection"
-    return Stationary(
-        (place,), value, kind, mark("a kink") if word == "kink" else mark("f″ = 0, by the values beside it")
-    )
+    reason = mark("a kink") if word == "kink" else mark("f″ = 0, by the values beside it")
+    return Stationary((place,), value, kind, reason)
 
 
 def _with_closed_forms(f: Function, slope: Derivative, points: list[Stationary]) -> tuple[Stationary, ...]:
@@ -240,7 +240,7 @@ def _with_closed_forms(f: Function, slope: Derivative, points: list[Stationary])
     return tuple(named(one) if one in lowest else one for one in points)
 
 
-def of_several(f: Function, bounds: tuple[tuple[float, float], ...]) -> Candidates:
+def of_several(f: Function, bounds: Bounds) -> Candidates:
     """All stationary points of a polynomial of two variables or a quadratic; otherwise those that a search finds."""
     symbols = f.symbols()
     slopes = [differentiated(f, name) for name in f.variables]
@@ -305,7 +305,7 @@ def _sum(polynomial: Any, at: tuple[Any, ...]) -> float:
         return 0.0 if abs(total) <= SAME * (1 + max(map(abs, terms))) else float(total)
 
 
-def _searched(f: Function, slopes: list[Derivative], bounds: tuple[tuple[float, float], ...]) -> Candidates:
+def _searched(f: Function, slopes: list[Derivative], bounds: Bounds) -> Candidates:
     """Newton's method from starts spread over the bounds; not sure to find all."""
     from scipy import optimize
     from scipy.stats import qmc
@@ -366,10 +366,8 @@ def classified(
         kind, reason = "saddle", say("{reason}; lower and higher values beside it", reason=reason)
     else:
         word = mark("lower") if beside[0] else mark("higher") if beside[1] else mark("equal")
-        kind, reason = (
-            mark("undecided"),
-            say("{reason}; only {word} values were seen beside it", reason=reason, word=word),
-        )
+        kind = mark("undecided")
+        reason = say("{reason}; only {word} values were seen beside it", reason=reason, word=word)
     return Stationary(at, value, kind, reason, exact)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import sympy as sp
@@ -71,14 +72,6 @@ def absolute(u: Any) -> Any:
     return sp.Abs(u, evaluate=False) if value.has(sp.re, sp.im, sp.arg, sp.atan2) else value
 
 
-def maximum(*parts: Any) -> Any:
-    return sp.Max(*parts, evaluate=False)
-
-
-def minimum(*parts: Any) -> Any:
-    return sp.Min(*parts, evaluate=False)
-
-
 _SMOOTH = "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log erf"
 SMOOTH: dict[str, Callable[..., Any]] = {name: getattr(sp, name) for name in _SMOOTH.split()} | {
     "sigmoid": sigmoid,
@@ -93,9 +86,9 @@ BUILD: dict[str, Callable[..., Any]] = SMOOTH | {
     "floor": sp.floor,
     "ceil": sp.ceiling,
     "heaviside": lambda u: sp.Heaviside(u, sp.S.Half),
-    "min": minimum,
-    "max": maximum,
-    "relu": lambda u: maximum(sp.S.Zero, u),
+    "min": partial(sp.Min, evaluate=False),
+    "max": partial(sp.Max, evaluate=False),
+    "relu": lambda u: sp.Max(sp.S.Zero, u, evaluate=False),
 }
 WHOLE = 2.0**53  # from here on a float64 has no digits behind the point
 _ROUNDING = ("sign", "floor", "ceil", "heaviside")

@@ -29,15 +29,14 @@ def plain(expression: Any) -> str:
     return _Text().doprint(expression)
 
 
-def bracketed(expression: Any, among: bool = True) -> str:
+def bracketed(expression: Any) -> str:
     """The same in brackets if it is a sum or has a sign.
 
     >>> x = sp.Symbol("x", real=True)
     >>> bracketed(x + 1), bracketed(-x), bracketed(x**2)
     ('(x + 1)', '(−x)', 'x²')
     """
-    text = plain(expression)
-    return f"({text})" if among and (expression.is_Add or text.startswith("−")) else text
+    return _Text().factor(expression, True)
 
 
 def digits(value: float) -> str:
@@ -79,12 +78,12 @@ class _Text(StrPrinter):
 
     def _product(self, factors: list[Any], bracketed: bool) -> str:
         """3x, 3·2^x, 3(x + 1), x·sin(x): a number stands right before a name or a bracket."""
-        words = [self._factor(factor, bracketed or len(factors) > 1) for factor in factors]
+        words = [self.factor(factor, bracketed or len(factors) > 1) for factor in factors]
         if len(words) > 1 and factors[0].is_Number and not words[1][0].isdigit():
             words[:2] = [words[0] + words[1]]
         return "·".join(words)
 
-    def _factor(self, factor: Any, among: bool) -> str:
+    def factor(self, factor: Any, among: bool) -> str:
         word = self._print(factor)
         return f"({word})" if among and (factor.is_Add or word.startswith("−")) else word
 
