@@ -248,6 +248,3 @@ def _walkers(formula: Formula, rate: float, starts: np.ndarray, schedule: Schedu
     levels = {} if np.isnan(rate) else {"lr": np.full(rows, rate)}
     points = np.array(starts, dtype=np.float64)
     return Walkers(formula, rows, levels, points, schedule, steps, CHUNK if shared else 1), shared
-
-
-__all__ = ["Basins", "basins"]

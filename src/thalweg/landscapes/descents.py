@@ -74,12 +74,11 @@ def descend(
     surface = surface.within(bounds)
     rules = rules_of(optimizer, lr)
     schedule = schedules.get(schedule)
-    _check(steps, noise, seed)
+    COUNT.check("steps", steps, SurfaceError)
+    Range(0).check("noise", noise, SurfaceError)
+    Range(0, whole=True).check("seed", seed, SurfaceError)
     schedule.check(steps)
     return _Walk(surface, starts, rules, schedule, steps).path(float(noise), seed)
-
-
-_RATES = mark("a positive number or a list of them")
 
 
 @dataclass(frozen=True)
@@ -132,14 +131,12 @@ def formula_of(optimizer: Any) -> Formula:
 def _rates(lr: Any) -> list[float]:
     try:
         rates = np.atleast_1d(np.asarray(lr, dtype=np.float64))
+        if rates.ndim != 1 or not len(rates):
+            raise ValueError("not a list of numbers")
     except (TypeError, ValueError) as error:
-        raise SurfaceError(
-            say("{what} is {value}; give {allowed}.", what="lr", value=calls.short(repr(lr)), allowed=_RATES)
-        ) from error
-    if rates.ndim != 1 or not len(rates):
-        raise SurfaceError(
-            say("{what} is {value}; give {allowed}.", what="lr", value=calls.short(repr(lr)), allowed=_RATES)
-        )
+        allowed = mark("a positive number or a list of them")
+        words = say("{what} is {value}; give {allowed}.", what="lr", value=calls.short(repr(lr)), allowed=allowed)
+        raise SurfaceError(words) from error
     wrong = rates[~((rates > 0) & np.isfinite(rates))]
     if len(wrong):
         raise SurfaceError(say("lr is {rate:g}, and must be a positive number.", rate=wrong[0]))
@@ -217,12 +214,6 @@ def _example(surface: Surface) -> str:
 def _written(point: Sequence[float] | np.ndarray) -> str:
     inside = ", ".join(f"{x:g}" for x in point)
     return inside if len(point) == 1 else f"[{inside}]"
-
-
-def _check(steps: Any, noise: Any, seed: Any) -> None:
-    COUNT.check("steps", steps, SurfaceError)
-    Range(0).check("noise", noise, SurfaceError)
-    Range(0, whole=True).check("seed", seed, SurfaceError)
 
 
 class _Walk:
@@ -339,6 +330,3 @@ def _noise(sigma: float, seed: int, step: int, shape: tuple[int, int]) -> np.nda
     if not sigma:
         return 0.0
     return sigma * np.random.Generator(np.random.Philox(key=[seed, step])).standard_normal(shape)
-
-
-__all__ = ["Rules", "descend", "formula_of", "rules_of", "starts_on"]

@@ -83,16 +83,23 @@ def advance(
     """
     points = walkers.points
     outside = np.full(len(points), -1, dtype=np.int64)
-    if targets is not None:
-        outside[~(((points - targets) ** 2).sum(axis=1) <= radius**2)] = 0
+
+    def stamp(step: int) -> None:
+        if targets is not None:
+            outside[~(((points - targets) ** 2).sum(axis=1) <= radius**2)] = step
+
+    stamp(0)
     if not surface.is_compiled or walkers.kernel is None:
-        _by_step(surface, walkers, steps, targets, radius, outside)
+        for k in range(steps):
+            walkers.walk(surface, k)
+            stamp(k + 1)
         return outside
     gradients, losses = np.empty_like(points), np.full(len(points), np.nan)
     t = np.ones(walkers.count)
     lookahead = np.empty_like(points) if walkers.lookahead_kernel else points
-    step = walkers.launch(gradients, losses if not shared else np.full(walkers.count, np.nan), t)
-    ahead = walkers.launch_lookahead(lookahead, t) if walkers.lookahead_kernel else None
+    unread = np.full(walkers.count, np.nan)
+    step = walkers.launch(walkers.kernel, points, gradients, unread if shared else losses, t)
+    ahead = walkers.lookahead_kernel and walkers.launch(walkers.lookahead_kernel, lookahead, lookahead, unread, t)
     kernels = compiled.compiled(surface.expression, surface.symbols)
     at_lookahead, at_points = addresses(lookahead, gradients, losses), addresses(points, gradients, losses)
     assert step.rows
@@ -112,13 +119,3 @@ def advance(
     arrays = (gradients, losses, *(v for v in values if isinstance(v, np.ndarray)))
     numba_cpu.run([Launch(_drive().address, job, sizes, arrays)], torch.get_num_threads())
     return outside
-
-
-def _by_step(
-    surface: Surface, walkers: Walkers, steps: int, targets: np.ndarray | None, radius: float, outside: np.ndarray
-) -> None:
-    """The same for a surface without a compiled loop."""
-    for k in range(steps):
-        walkers.walk(surface, k)
-        if targets is not None:
-            outside[~(((walkers.points - targets) ** 2).sum(axis=1) <= radius**2)] = k + 1

@@ -49,7 +49,7 @@ def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.
     in its plane, one pair after the other.
     """
     POSITIVE.check("quadratic: condition", condition, SurfaceError)
-    Range(1, MOST, whole=True).check("quadratic: dimensions", dimensions, SurfaceError)
+    w = _variables("quadratic", dimensions)
     eigenvalues = condition ** (np.arange(dimensions) / max(1, dimensions - 1))
     turn = _rotation(dimensions, rotation)
     name = _name(quadratic, locals())
@@ -63,7 +63,6 @@ def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.
 
         scaled = torch.from_numpy(np.sqrt(eigenvalues)[:, None] * turn)
         return replace(of_function(lambda w: 0.5 * (scaled @ w).square().sum(), dimensions, **known), name=name)
-    w = _variables(dimensions)
     z = [sum((_exact(a) * x for a, x in zip(row, w, strict=True) if a), sp.S.Zero) for row in turn]
     total = sum((_exact(e) * each**2 for e, each in zip(eigenvalues, z, strict=True)), sp.S.Zero) / 2
     return of_expression(sp.expand(total), name, **known, source="Goh 2017, Why momentum really works")
@@ -91,8 +90,7 @@ def monkey_saddle() -> Surface:
 
 def rosenbrock(dimensions: int = 2) -> Surface:
     """Σ 100(xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)²: a bent valley with a level floor."""
-    Range(2, MOST, whole=True).check("rosenbrock: dimensions", dimensions, SurfaceError)
-    w = _variables(dimensions)
+    w = _variables("rosenbrock", dimensions, least=2)
     value = sum((100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in itertools.pairwise(w)), sp.S.Zero)
     return of_expression(
         value,
@@ -127,8 +125,7 @@ def himmelblau() -> Surface:
 
 def rastrigin(dimensions: int = 2) -> Surface:
     """10n + Σ xᵢ² − 10 cos 2πxᵢ: a minimum near every whole number, the lowest at 0."""
-    Range(1, MOST, whole=True).check("rastrigin: dimensions", dimensions, SurfaceError)
-    w = _variables(dimensions)
+    w = _variables("rastrigin", dimensions)
     value = 10 * dimensions + sum((x**2 - 10 * sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero)
     return of_expression(
         value,
@@ -142,8 +139,7 @@ def rastrigin(dimensions: int = 2) -> Surface:
 
 def ackley(dimensions: int = 2) -> Surface:
     """Nearly level outside, waves everywhere, and a funnel with a pointed end in the middle."""
-    Range(1, MOST, whole=True).check("ackley: dimensions", dimensions, SurfaceError)
-    w = _variables(dimensions)
+    w = _variables("ackley", dimensions)
     spread = sp.sqrt(sum((x**2 for x in w), sp.S.Zero) / dimensions)
     waves = sum((sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero) / dimensions
     return of_expression(
@@ -158,8 +154,7 @@ def ackley(dimensions: int = 2) -> Surface:
 
 def styblinski_tang(dimensions: int = 2) -> Surface:
     """½ Σ xᵢ⁴ − 16xᵢ² + 5xᵢ: 2ⁿ minima, one of them the lowest."""
-    Range(1, MOST, whole=True).check("styblinski_tang: dimensions", dimensions, SurfaceError)
-    w = _variables(dimensions)
+    w = _variables("styblinski_tang", dimensions)
     low, high = -2.903534027771177, 2.746802770990837
     known = itertools.islice(itertools.product((low, high), repeat=dimensions), 16)
     return of_expression(
@@ -273,7 +268,9 @@ def _is_name(text: str) -> bool:
     return alone and (not bracket or bool(difflib.get_close_matches(kind, SURFACES, cutoff=0.75)))
 
 
-def _variables(count: int) -> Sequence[sp.Symbol]:
+def _variables(surface: str, count: int, least: int = 1) -> Sequence[sp.Symbol]:
+    """The variables of a surface of so many dimensions."""
+    Range(least, MOST, whole=True).check(f"{surface}: dimensions", count, SurfaceError)
     if count <= 2:
         return (X, Y)[:count]
     return [sp.Symbol(f"x{k:0{len(str(count))}}", real=True) for k in range(1, count + 1)]

@@ -106,33 +106,26 @@ class Walkers:
         values = first[name][self.row_of].reshape(-1, *[1] * len(extent))
         return np.broadcast_to(values, (len(self.points), *extent)).copy()
 
-    def launch(self, gradients: np.ndarray, losses: np.ndarray, t: np.ndarray) -> Launch:
-        """A step with these gradients (walkers, dimensions), losses and numbers of the step (rows,)."""
-        assert self.kernel is not None
-        streams = (self.points, gradients, *self.states.values())
-        return self.kernel.launch(
-            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, row_states=self.scalars
-        )
+    def launch(
+        self, kernel: numba_cpu.Kernel, points: np.ndarray, gradients: np.ndarray, losses: np.ndarray, t: np.ndarray
+    ) -> Launch:
+        """Move points by gradients (walkers, dimensions), losses and numbers of the step (rows,).
 
-    def launch_lookahead(self, points: np.ndarray, t: np.ndarray) -> Launch:
-        """Copies of the points moved to where the formula wants its gradient."""
-        assert self.lookahead_kernel
-        streams, losses = (points, points, *self.states.values()), np.full(self.count, np.nan)
-        return self.lookahead_kernel.launch(
-            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, row_states=self.scalars
-        )
-
-    def _addresses(self, streams: Sequence[np.ndarray]) -> np.ndarray:
-        offset = self.first * self.points.shape[1] * self.points.itemsize
-        return np.array([s.ctypes.data for s in streams], dtype=np.int64) + offset[:, None]
+        The lookahead's kernel takes no gradients: given the points twice, it moves them to where the gradient is taken.
+        """
+        offset = self.first * points.shape[1] * points.itemsize
+        streams = [s.ctypes.data for s in (points, gradients, *self.states.values())]
+        addresses = np.array(streams, dtype=np.int64) + offset[:, None]
+        rows = (self.length, self.row, self.active, t, losses, self.table)
+        return kernel.launch(addresses, *rows, row_states=self.scalars)
 
     def lookahead(self, step: int) -> np.ndarray:
         """Where the gradients of this step (counted from 0) are taken; the points themselves for most rules."""
         if not self.lookahead_kernel:
             return self.points
         self.scheduling.write(self.table, step)
-        points = self.points.copy()
-        numba_cpu.run([self.launch_lookahead(points, np.full(self.count, step + 1.0))], torch.get_num_threads())
+        points, losses, t = self.points.copy(), np.full(self.count, np.nan), np.full(self.count, step + 1.0)
+        numba_cpu.run([self.launch(self.lookahead_kernel, points, points, losses, t)], torch.get_num_threads())
         return points
 
     def second(self, points: np.ndarray, gradients: np.ndarray, step: int) -> np.ndarray:
@@ -151,7 +144,7 @@ class Walkers:
         if self.kernel is None:
             self._as_tensors(gradients, per_row, t)
         else:
-            numba_cpu.run([self.launch(gradients, per_row, t)], torch.get_num_threads())
+            numba_cpu.run([self.launch(self.kernel, self.points, gradients, per_row, t)], torch.get_num_threads())
         if self.scheduling.loops:
             self.scheduling.observe(per_row)
 
