@@ -18,7 +18,7 @@ from ..kernels import javascript
 from ..kernels.lower import lower
 from ..landscapes.printed import printed
 from ..landscapes.surface import Surface
-from ..language import LANGUAGES, say, speaking
+from ..language import say, speaking
 from ..pictures import style
 from ..pictures.style import Style
 from .lessons import LESSONS
@@ -117,11 +117,6 @@ def facts(language: str) -> dict[str, Any]:
             "spare": [_look(one) for one in (*style.plain_styles("abcdefg").values(), *style.STYLES.values())],
             "dark": dict(style.DARK),
         }
-
-
-def every_language() -> dict[str, dict[str, Any]]:
-    """The facts of each language."""
-    return {language: facts(language) for language in LANGUAGES}
 
 
 def _look(one: Style) -> dict[str, str]:

@@ -42,10 +42,5 @@ def _side(latex: str) -> Tree:
 def _tree(element: Element) -> Tree:
     tag = element.tag if element.tag in _TAGS else "mrow"
     attributes = {name: value for name, value in element.attrib.items() if name in _ATTRIBUTES}
-    text = [_letters(element.text)] if element.text else []
+    text = [html.unescape(element.text)] if element.text else []
     return [tag, attributes, [*text, *(_tree(child) for child in element)]]
-
-
-def _letters(text: str) -> str:
-
-    return html.unescape(text)

@@ -9,9 +9,9 @@ from graphlib import TopologicalSorter
 from markupsafe import Markup
 
 from ..kernels import javascript
-from ..language import language
+from ..language import LANGUAGES, language
 from ..pictures.markup import embedded, filled
-from .catalogue import every_language, module
+from .catalogue import facts, module
 from .words import scripts
 
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
@@ -26,7 +26,7 @@ def race() -> str:
     parts = {
         "style": Markup(pages["style.css"]),
         "script": Markup(bundled(texts, "alone")),
-        "facts": embedded(every_language()),
+        "facts": embedded({each: facts(each) for each in LANGUAGES}),
         "language": language(),
     }
     return filled("thalweg.studio", "race.html", parts)

@@ -111,11 +111,10 @@ class Studies:
                 facts, state = {"trouble": str(error)}, "damaged"
             stores.append({"name": name, "state": state, **facts})
         built_in = {name: say((inspect.getdoc(make) or "").partition("\n")[0]) for name, make in PROBLEMS.items()}
-        optimizers = list(FORMULAS)
         return {
             "stores": stores,
             "problems": {**dict.fromkeys(self.problems, ""), **built_in},
-            "optimizers": optimizers,
+            "optimizers": list(FORMULAS),
             "schedules": list(SCHEDULES),
         }
 
