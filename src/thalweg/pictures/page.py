@@ -41,12 +41,10 @@ def page(figure: go.Figure) -> str:
     prefix, start = (slider.currentvalue.prefix, slider.active) if slider else ("", None)
     source = {"data": content["data"], "wide": content["layout"], "narrow": stacked(bare), "frames": frames}
     source |= {"prefix": prefix, "start": start, "pace": PACE, "dark": dict(DARK)}
-    heads = joined(piece("<h1>{}</h1>", line) for line in head.split("\n") if line)
-    notes = joined(piece("<p>{}</p>", line) for line in note.split("\n") if line)
     parts = {
         "title": head.replace("\n", " ") or say("Picture"),
-        "head": heads,
-        "note": notes,
+        "head": joined(piece("<h1>{}</h1>", line) for line in head.split("\n") if line),
+        "note": joined(piece("<p>{}</p>", line) for line in note.split("\n") if line),
         "source": embedded(source),
     }
     return filled("thalweg.pictures", "page.html", parts)

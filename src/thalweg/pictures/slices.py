@@ -65,12 +65,8 @@ def contours(
     bar = {"title": {"text": say("loss"), "side": "right"}, "outlinewidth": 0, **ticks}
     lines = {"ncontours": LEVELS, "line": {"width": 0.4, "color": PAPER}}
     figure = go.Figure(go.Contour(z=z, colorbar=bar, **_ground(axes, losses), **lines))
-    if path is not None:
-        words = (
-            [""] * len(path)
-            if path_losses is None
-            else [say(": loss {loss}", loss=number(float(v))) for v in path_losses]
-        )
+    if path is not None and path_losses is not None:
+        words = [say(": loss {loss}", loss=number(float(v))) for v in path_losses]
         hover = [say("point {k}{loss}", k=k, loss=loss) for k, loss in enumerate(words)]
         (x, y), start, edge = path.T, Style(VERMILION, marker="circle-open"), {"width": 2}
         figure.add_trace(marks.line(x, y, PAPER, 5, showlegend=False, hoverinfo="skip"))
