@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from llvmlite import ir
 
-from .dims import ONE, ZERO, Affine, Dim, product
+from .dims import ONE, ZERO, Affine, Dim, contiguous, product
 from .emit import F32, I8, I32, I64, Body, Counter, in_memory
 from .loops import Nest, Probe, loops, read_order, widest_first
 from .reductions import Reduction
@@ -22,7 +22,7 @@ LINE = 64  # bytes of a cache line
 class _Call:
     """A kernel of the step, and the buffers it is given."""
 
-    function: ir.Function
+    body: Body
     buffers: list[Buffer]
 
 
@@ -65,25 +65,24 @@ class Assembly:
         return stored(Buffer(dtype, product(shape)), tuple(shape))
 
     def kernel(self, buffers: Sequence[Buffer]) -> Body:
-        """A loop of its own; write its inside, and call `finish`."""
+        """A loop of its own, whose inside is to be written."""
         buffers = list(dict.fromkeys(buffers))
         kinds = [I64, *(in_memory(b.dtype).as_pointer() for b in buffers)]
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), f"kernel{len(self.steps)}")
         function.linkage = "internal"
         function.attributes.add("noinline")
         function.attributes.add("nounwind")
-        self.steps.append(_Call(function, buffers))
-        return Body(function, buffers)
+        body = Body(function, buffers)
+        self.steps.append(_Call(body, buffers))
+        return body
 
     def store(self, value: Value, out: Value | None = None, dense: bool = False) -> Value:
         """The value in memory, in the order in which it is read where `out` and `dense` do not say another."""
         if out is None:
             out = self.value(value.shape, value.dtype) if dense else self.like(value)
-        assert out.place is not None
-        buffer = out.place.buffer
-        order = widest_first(out.place.strides)
-        value, target = permuted(value, order), permuted(out, order).place
-        assert target is not None
+        order = widest_first(out.stored_at.strides)
+        value, target = permuted(value, order), permuted(out, order).stored_at
+        buffer = target.buffer
 
         def both(e: Any, index: Index) -> Any:
             e.load(buffer, target.at(index))  # for the probe: the loop goes through it too
@@ -92,7 +91,6 @@ class Assembly:
         nest = Nest(value.shape, both)
         e = self.kernel([*nest.buffers, buffer])
         loops(e, nest.counters, lambda: e.store(buffer, target.at(nest.index), value.at(e, nest.index)), True)
-        e.builder.ret_void()
         return out
 
     def like(self, value: Value) -> Value:
@@ -106,27 +104,18 @@ class Assembly:
 
     def dense(self, value: Value) -> Value:
         """In memory with its elements side by side."""
-        if value.place is not None:
-            fresh = stored(value.place.buffer, value.shape)
-            assert fresh.place is not None
-            if fresh.place.strides == value.place.strides:
-                return value
+        if value.place is not None and value.place.strides == contiguous(value.shape):
+            return value
         return self.store(value, dense=True)
 
     def reduced(
-        self,
-        value: Value,
-        axes: Sequence[int],
-        start: Callable[[Any], Any],
-        step: Callable[[Any, Any, Any], Any],
-        dtype: torch.dtype | None = None,
+        self, value: Value, axes: Sequence[int], start: Callable[[Any], Any], step: Callable[[Any, Any, Any], Any]
     ) -> Value:
         """Without these axes, over which step(body, so far, element) goes from start(body)."""
         over = sorted({a % value.rank for a in axes})
         left = [k for k in range(value.rank) if k not in over]
-        out = self.value([value.shape[k] for k in left], dtype or value.dtype)
-        assert out.place is not None
-        buffer = out.place.buffer
+        out = self.value([value.shape[k] for k in left], value.dtype)
+        buffer = out.stored_at.buffer
         order = [*left, *over]
         shape = [value.shape[k] for k in order]
 
@@ -141,7 +130,6 @@ class Assembly:
         reduction = Reduction(nest, outer, inner, buffer, part, start, step, at)
         e = self.kernel([*nest.buffers, buffer, *([part] if reduction.by_blocks else [])])
         reduction.write(e)
-        e.builder.ret_void()
         return out
 
     def blas(self, left: Value, right: Value) -> Value:
@@ -149,11 +137,10 @@ class Assembly:
         *lead, rows, inner = left.shape
         columns = right.shape[-1]
         out = self.value([*lead, rows, columns], left.dtype)
-        assert out.place is not None
         a, step_a = self._matrix(left)
         b, step_b = self._matrix(right)
         sizes, steps = (rows, inner, columns), (step_a, step_b, rows * columns)
-        self.steps.append(_Product(a, b, out.place.buffer, sizes, product(lead), steps))
+        self.steps.append(_Product(a, b, out.stored_at.buffer, sizes, product(lead), steps))
         return out
 
     def _matrix(self, value: Value) -> tuple[tuple[Place, bool, Dim], Dim]:
@@ -164,17 +151,14 @@ class Assembly:
             value = self.store(value, dense=True)
             form = _blas_form(value)
             assert form is not None
-        place = value.place
-        assert place is not None
-        return (place, *form), _stack_step(value) or ZERO
+        return (value.stored_at, *form), _stack_step(value) or ZERO
 
     def text(self, name: str) -> str:
         """The module, with the function name(addresses of the arguments, samples, address of the arena)."""
         offsets, room = _rooms(self.steps)
         self.room = room + LINE
-        self._share_kernels()
-        byte_pointer = I8.as_pointer()
-        kinds = [I64.as_pointer(), I64, byte_pointer]
+        self._end_kernels()
+        kinds = [I64.as_pointer(), I64, I8.as_pointer()]
         main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
         e = _Main(main)
         arena = e.aligned(main.args[2])
@@ -193,22 +177,23 @@ class Assembly:
 
         for step in self.steps:
             if isinstance(step, _Call):
-                e.builder.call(step.function, [main.args[1], *(pointer(b) for b in step.buffers)])
+                e.builder.call(step.body.function, [main.args[1], *(pointer(b) for b in step.buffers)])
             else:
                 self._product(e, step, pointer)
         e.builder.ret_void()
         return str(self.module)
 
-    def _share_kernels(self) -> None:
+    def _end_kernels(self) -> None:
         """One function for all kernels of the same text, such as those of a recurrent layer's steps."""
-        first: dict[str, ir.Function] = {}
+        first: dict[str, Body] = {}
         for step in self.steps:
             if isinstance(step, _Call):
-                function = step.function
-                same = first.setdefault(str(function).replace(function.name, "", 1), function)
-                if same is not function:
+                step.body.builder.ret_void()
+                function = step.body.function
+                same = first.setdefault(str(function).replace(function.name, "", 1), step.body)
+                if same is not step.body:
                     del self.module.globals[function.name]
-                    step.function = same
+                    step.body = same
 
     def _product(self, e: Any, step: _Product, pointer: Callable[[Buffer], Any]) -> None:
         """C = AB by rows is Cᵀ = BᵀAᵀ by columns, as BLAS has it."""
@@ -217,20 +202,14 @@ class Assembly:
         gemm = self._gemm(kind)
         numbers = [e.dim(d) for d in (columns, rows, inner, step.right[2], step.left[2], columns)]
         flags = [I32(int(step.right[1])), I32(int(step.left[1]))]
-
-        def once(k: Any) -> None:
-            places = []
-            for (place, *_), by in ((step.right, step.steps[1]), (step.left, step.steps[0])):
-                where = b.add(e.dim(place.offset), b.mul(k, e.dim(by)))
-                places.append(b.gep(pointer(place.buffer), [where]))
-            places.append(b.gep(pointer(step.out), [b.mul(k, e.dim(step.steps[2]))]))
-            b.call(gemm, [*flags, *numbers, *places])
-
-        for place, *_ in (step.right, step.left):
-            pointer(place.buffer)  # before the loop, so that they are known after it
-        pointer(step.out)
+        right, left, out = (pointer(buffer) for buffer in (step.right[0].buffer, step.left[0].buffer, step.out))
+        by_left, by_right, by_out = step.steps
         with e.loop(step.count) as (counter, _):
-            once(counter.value)
+            places = []
+            for first, offset, by in ((right, step.right[0].offset, by_right), (left, step.left[0].offset, by_left)):
+                places.append(b.gep(first, [b.add(e.dim(offset), b.mul(counter.value, e.dim(by)))]))
+            places.append(b.gep(out, [b.mul(counter.value, e.dim(by_out))]))
+            b.call(gemm, [*flags, *numbers, *places])
 
     def _gemm(self, kind: Any) -> ir.Function:
         """A function of LLVM's numbers that calls Fortran's, which wants the address of each."""
@@ -282,15 +261,13 @@ def loops_over(assembly: Assembly, shape: Sequence[Dim], inside: Callable[[Any, 
     nest = Nest(shape, inside)
     e = assembly.kernel([*nest.buffers, written])
     loops(e, nest.counters, lambda: inside(e, nest.index))
-    e.builder.ret_void()
 
 
 def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value:
     """The place of the first of the largest (or smallest) values along an axis; NaN comes before every number."""
     shape = [s for k, s in enumerate(x.shape) if k != axis]
     out = assembly.value(shape, torch.int64)
-    target = out.place
-    assert target is not None
+    target = out.stored_at
     counters, along = [Counter(s) for s in shape], Counter(x.shape[axis])
     index = [Affine(((c, ONE),)) for c in counters]
     whole = [*index[:axis], Affine(((along, ONE),)), *index[axis:]]
@@ -311,15 +288,13 @@ def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value
         e.store(target.buffer, target.at(index), handed[1])
 
     loops(e, counters, inside)
-    e.builder.ret_void()
     return out
 
 
 def running(assembly: Assembly, x: Value, axis: int) -> Value:
     """Sums along an axis up to each element."""
     out = assembly.value(x.shape, x.dtype)
-    target = out.place
-    assert target is not None
+    target = out.stored_at
     counters = [Counter(s) for s in x.shape]
     index = [Affine(((c, ONE),)) for c in counters]
     probe = Probe()
@@ -333,15 +308,13 @@ def running(assembly: Assembly, x: Value, axis: int) -> Value:
             e.store(target.buffer, target.at(index), handed[0])
 
     loops(e, [c for k, c in enumerate(counters) if k != axis], inside)
-    e.builder.ret_void()
     return out
 
 
 def _blas_form(value: Value) -> tuple[bool, Dim] | None:
     """Whether a stack's matrices are transposed, and how far their rows are apart; None where BLAS cannot read them."""
-    assert value.place is not None
     *_, rows, columns = value.shape
-    *_, down, right = value.place.strides
+    *_, down, right = value.stored_at.strides
     if _stack_step(value) is None:
         return None
     if right == ONE or columns == ONE:
@@ -357,10 +330,9 @@ def _blas_form(value: Value) -> tuple[bool, Dim] | None:
 
 def _stack_step(value: Value) -> Dim | None:
     """How far the matrices of a stack are apart; None where no one number says it."""
-    assert value.place is not None
     step: Dim | None = None
     size = ONE
-    for s, stride in reversed(list(zip(value.shape[:-2], value.place.strides[:-2], strict=True))):
+    for s, stride in reversed(list(zip(value.shape[:-2], value.stored_at.strides[:-2], strict=True))):
         if s == ONE:
             continue
         if step is None:

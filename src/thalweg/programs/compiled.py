@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from . import elementwise, gathers, pooling, sums, windows  # noqa: F401  register their rules
 from .assembly import Assembly
@@ -133,7 +134,8 @@ class _Lowering:
         context = Context(self.assembly, node.shapes, node.dtypes, node.target)
         name = str(node.target).removesuffix(".default")
         try:
-            result = rule(context, *self._given(node.args), **self._given(node.kwargs))
+            args, kwargs = pytree.tree_map(self._given, (node.args, node.kwargs))
+            result = rule(context, *args, **kwargs)
         except Uncovered:
             raise
         except Exception as error:  # a use that the rule does not foresee
@@ -154,14 +156,10 @@ class _Lowering:
         return stored(Buffer(tensor.dtype, product(shape), place), shape)
 
     def _given(self, value: Any) -> Any:
-        if isinstance(value, Ref):
-            results = self.results[value.node]
-            return results[0] if len(results) == 1 else results
-        if isinstance(value, dict):
-            return {k: self._given(v) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._given(v) for v in value]
-        return value
+        if not isinstance(value, Ref):
+            return value
+        results = self.results[value.node]
+        return results[0] if len(results) == 1 else results
 
     def text(self) -> str:
         """The module; each output is written where its argument says."""
@@ -169,11 +167,9 @@ class _Lowering:
         for k, ref in enumerate(self.graph.outputs):
             (value,) = self.results[ref.node]
             argument = self.graph.inputs + k
-            value = self.assembly.memory(value)
-            dense = self.assembly.dense(value)
-            assert dense.place is not None
-            buffer = dense.place.buffer
-            whole = buffer.size == product(dense.shape) and not dense.place.offset.coefficients
+            dense = self.assembly.dense(self.assembly.memory(value))
+            buffer = dense.stored_at.buffer
+            whole = buffer.size == product(dense.shape) and not dense.stored_at.offset.coefficients
             if buffer.argument is None and buffer not in bound and whole:
                 buffer.argument = argument
                 bound.add(buffer)
@@ -185,19 +181,11 @@ class _Lowering:
 def _uses(graph: Graph) -> list[int]:
     """How often each result is read, views of it counted as it."""
     direct: list[list[int]] = [[] for _ in graph.nodes]
-
-    def visit(value: Any, reader: int) -> None:
-        if isinstance(value, Ref):
-            direct[value.node].append(reader)
-        elif isinstance(value, list | tuple):
-            for v in value:
-                visit(v, reader)
-        elif isinstance(value, dict):
-            visit(list(value.values()), reader)
-
-    for k, node in enumerate(graph.nodes):
-        visit((node.args, node.kwargs), k)
-    visit(graph.outputs, -1)
+    each = [(node.args, node.kwargs) for node in graph.nodes]
+    for reader, given in (*enumerate(each), (-1, graph.outputs)):
+        for value in pytree.tree_leaves(given):
+            if isinstance(value, Ref):
+                direct[value.node].append(reader)
     uses = [0] * len(graph.nodes)
     for k in range(len(graph.nodes) - 1, -1, -1):
         uses[k] = sum(

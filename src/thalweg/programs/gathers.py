@@ -11,7 +11,7 @@ from . import rows
 from .assembly import loops_over
 from .dims import ONE, Affine, Dim
 from .operations import Context, Uncovered, aten, element, rule, start_of
-from .values import Index, Value, broadcast, expanded, permuted, selected, sliced, with_axis
+from .values import Index, Value, broadcast, expanded, permuted, selected, sliced, with_axes, with_axis
 
 
 class _Read:
@@ -55,24 +55,17 @@ def _embedding_backward(c: Context, g: Value, ids: Value, rows: Any, padding: An
         keep = Context(c.assembly, [ids.shape], [torch.bool]).pointwise(
             lambda e, k: e.compare("!=", k, padding), ids, of=torch.int64
         )
-        for _ in range(g.rank - ids.rank):
-            keep = with_axis(keep, keep.rank)
-        keep = expanded(keep, g.shape)
+        keep = expanded(with_axes(keep, g.rank - ids.rank), g.shape)
         given = g
         g = Value(g.shape, g.dtype, lambda e, i: e.choose(keep.at(e, i), given.at(e, i), 0.0), None, g.cost + 2)
-    return _added(c, c.shape, [ids], g, ids.rank)
-
-
-def _added(c: Context, shape: Sequence[Dim], ids: Sequence[Value], g: Value, leading: int) -> Value:
-    """Zeros, to which g is added at the rows that the ids, all of g's first `leading` axes, name."""
-    out = c.assembly.store(c.constant(shape, c.dtype, 0), dense=True)
-    _add_into(c, out, ids, g, leading)
+    out = c.assembly.store(c.constant(c.shape, c.dtype, 0), dense=True)
+    _add_into(c, out, [ids], g, ids.rank)
     return out
 
 
 def _add_into(c: Context, out: Value, ids: Sequence[Value], g: Value, leading: int, add: bool = True) -> None:
-    place = out.place
-    assert place is not None
+    """g is added to `out`, or put there, at the rows that the ids, all of g's first `leading` axes, name."""
+    place = out.stored_at
 
     def inside(e: Any, index: Index) -> None:
         rows = [
@@ -127,8 +120,7 @@ def _written(c: Context, x: Value, axis: int, ids: Value, source: Any, add: bool
 
 def add_at(c: Context, out: Value, axis: int, ids: Value, source: Any, add: bool = True) -> None:
     """out[…, ids[…, j, …], …] += source[…, j, …] along an axis, or = where `add` is false."""
-    place = out.place
-    assert place is not None
+    place = out.stored_at
 
     def inside(e: Any, index: Index) -> None:
         where = place.at([_row(c, e, ids, index, out.shape[k]) if k == axis else i for k, i in enumerate(index)])

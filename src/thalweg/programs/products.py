@@ -19,7 +19,7 @@ from .dims import ONE, ZERO, Affine, Dim, product
 from .emit import I1, I32, I64, Body, Counter, in_memory
 from .loops import loops
 from .native import registers
-from .values import Index, Place, Value
+from .values import Index, Value
 
 FEW = 512  # values of a matrix up to which it is turned one by one, for there is less to compile
 BLOCK = 256  # steps of a sum after which the tile goes to memory and the next tile comes: both factors stay near
@@ -94,8 +94,7 @@ def _by_loops(assembly: Assembly, left: Value, right: Value) -> Value:
 def columns_last(assembly: Assembly, value: Value) -> Value:
     """In memory, with the last axis side by side."""
     value = assembly.memory(value)
-    assert value.place is not None
-    strides = value.place.strides
+    strides = value.stored_at.strides
     if strides[-1] == ONE:
         return value
     few = product(value.shape[-2:]).fixed
@@ -128,9 +127,8 @@ def contracted(
         out = assembly.value([*left.shape[:lead], *rows, columns], left.dtype)
     tile = _Tile.of(columns.fixed or 0, left.dtype)
     bias = columns_last(assembly, bias) if bias is not None else None
-    e = assembly.kernel([_place(v).buffer for v in (left, right, out, bias) if v is not None])
+    e = assembly.kernel([v.stored_at.buffer for v in (left, right, out, bias) if v is not None])
     _Contraction(e, tile, left, right, out, lead, inner, bias).write()
-    e.builder.ret_void()
     return out
 
 
@@ -200,11 +198,6 @@ class Vectors:
         return module.globals.get(name) or ir.Function(module, kind, name)
 
 
-def _place(value: Value) -> Place:
-    assert value.place is not None
-    return value.place
-
-
 @dataclass
 class _Axis:
     """One axis of a contraction: its size, and how far neighbours are apart in each of two places."""
@@ -235,7 +228,7 @@ class _Contraction:
         self.bias = bias.place if bias is not None else None
         self.e, self.tile = e, tile
         self.vectors = Vectors(e, in_memory(left.dtype), tile.lanes)
-        self.left, self.right, self.out = (_place(v) for v in (left, right, out))
+        self.left, self.right, self.out = (v.stored_at for v in (left, right, out))
         self.columns = right.shape[-1].fixed or 0
         a, b, c, cut = self.left.strides, self.right.strides, self.out.strides, left.rank - inner
         self.lead = [Counter(s) for s in left.shape[:lead]]
@@ -409,7 +402,7 @@ def _turned(assembly: Assembly, value: Value) -> Value:
     """A stack of matrices whose columns lie side by side in memory, by rows: squares of lanes × lanes at a time."""
     out = assembly.value(value.shape, value.dtype)
     lanes = min(8, registers()[0] // value.dtype.itemsize)
-    here, result = _place(value), _place(out)
+    here, result = value.stored_at, out.stored_at
     e = assembly.kernel([here.buffer, result.buffer])
     v, b = Vectors(e, in_memory(value.dtype), lanes), e.builder
     *lead, rows, columns = value.shape
@@ -444,7 +437,6 @@ def _turned(assembly: Assembly, value: Value) -> Value:
                     square(start, end, down, right)
 
     loops(e, counters, inside)
-    e.builder.ret_void()
     return out
 
 

@@ -19,7 +19,7 @@ from .emit import I1, I32, I64, Body, Counter, in_memory
 from .loops import loops
 from .native import registers
 from .products import Vectors
-from .values import Place, Value
+from .values import Value
 
 MOST = 8  # vectors of a row, that are kept at once
 
@@ -73,7 +73,7 @@ class _Rows:
 
     def __init__(self, assembly: Assembly, x: Value, axis: int, written: Sequence[Value]) -> None:
         self.x, self.axis, self.size = x, axis, x.shape[axis].fixed or 0
-        self.e: Body = assembly.kernel([_place(v).buffer for v in (x, *written)])
+        self.e: Body = assembly.kernel([v.stored_at.buffer for v in (x, *written)])
         self.lanes = min(registers()[0] // x.dtype.itemsize, 1 << (self.size - 1).bit_length())
         self.v = Vectors(self.e, in_memory(x.dtype), self.lanes)
         counters = [Counter(ONE if k == axis else s) for k, s in enumerate(x.shape)]
@@ -84,7 +84,6 @@ class _Rows:
 
     def over(self, row: Callable[[_Rows], None]) -> None:
         loops(self.e, self.counters, lambda: row(self))
-        self.e.builder.ret_void()
 
     def powers(self) -> tuple[list[Any], Any, Any]:
         """exp(x − largest) in vectors, the largest, and the sum of the powers, in all lanes.
@@ -128,7 +127,7 @@ class _Rows:
         return found
 
     def write_place(self, out: Value, place: Any) -> None:
-        target = _place(out)
+        target = out.stored_at
         self.e.store(target.buffer, target.at(self.index[: self.axis] + self.index[self.axis + 1 :]), place)
 
     def write(self, out: Value, values: Sequence[Any]) -> None:
@@ -136,11 +135,11 @@ class _Rows:
             self.v.store(value, pointer, mask)
 
     def write_one(self, out: Value, value: Any) -> None:
-        place = _place(out)
+        place = out.stored_at
         self.e.store(place.buffer, place.at(self.index), self.e.builder.extract_element(value, I32(0)))
 
     def _pointers(self, value: Value) -> list[Any]:
-        place, b = _place(value), self.e.builder
+        place, b = value.stored_at, self.e.builder
         first = b.gep(self.e.pointers[place.buffer], [self.e.index(place.at(self.index))])
         return [b.gep(first, [I32(k * self.lanes)]) for k in range(len(self.masks))]
 
@@ -155,8 +154,3 @@ class _Rows:
             whole = join(whole, b.shuffle_vector(whole, ir.Constant(whole.type, ir.Undefined), order))
             far //= 2
         return whole
-
-
-def _place(value: Value) -> Place:
-    assert value.place is not None
-    return value.place

@@ -63,11 +63,16 @@ class Value:
     def rank(self) -> int:
         return len(self.shape)
 
+    @property
+    def stored_at(self) -> Place:
+        """The place of a value that is in memory."""
+        assert self.place is not None
+        return self.place
+
 
 def stored(buffer: Buffer, shape: Shape, strides: Shape | None = None, offset: Dim = ZERO) -> Value:
     """What lies in a buffer."""
     place = Place(buffer, contiguous(shape) if strides is None else strides, offset)
-
     return Value(tuple(shape), buffer.dtype, lambda e, index: e.load(buffer, place.at(index)), place)
 
 
@@ -159,6 +164,13 @@ def with_axis(value: Value, axis: int) -> Value:
     return _moved(value, shape, new, offset, lambda index: [i for k, i in enumerate(index) if k != axis])
 
 
+def with_axes(value: Value, count: int) -> Value:
+    """With so many more axes, of size 1, behind the last."""
+    for _ in range(count):
+        value = with_axis(value, value.rank)
+    return value
+
+
 def reshaped(value: Value, shape: Shape) -> Value | None:
     """The same elements in another shape; None where memory has to be written for that."""
     if tuple(shape) == value.shape:
@@ -179,16 +191,16 @@ def reshaped(value: Value, shape: Shape) -> Value | None:
 
 def _joined(value: Value) -> Value:
     """Neighbouring axes that one stride reaches, as one axis."""
-    assert value.place is not None
+    place = value.stored_at
     shape: list[Dim] = []
     strides: list[Dim] = []
-    for size, stride in zip(value.shape, value.place.strides, strict=True):
+    for size, stride in zip(value.shape, place.strides, strict=True):
         if shape and strides[-1] == stride * size:
             shape[-1], strides[-1] = shape[-1] * size, stride
         else:
             shape.append(size)
             strides.append(stride)
-    return stored(value.place.buffer, tuple(shape), tuple(strides), value.place.offset)
+    return stored(place.buffer, tuple(shape), tuple(strides), place.offset)
 
 
 def _split(value: Value, wanted: Sequence[Dim]) -> Value | None:
