@@ -12,45 +12,35 @@ from .operations import Context, aten, converted, rule
 from .trace import Share
 from .values import Value, broadcast
 
-_UNARY: dict[Any, tuple[str, int]] = {
-    aten.neg: ("neg", 1),
-    aten.exp: ("exp", 20),
-    aten.log: ("log", 25),
-    aten.sqrt: ("sqrt", 4),
-    aten.tanh: ("tanh", 30),
-    aten.sigmoid: ("sigmoid", 24),
-    aten.erf: ("erf", 40),
-    aten.log1p: ("log1p", 30),
-    aten.expm1: ("expm1", 50),
-    aten.abs: ("abs", 1),
-    aten.sign: ("sign", 2),
-}
-_LIBRARY = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "log2", "log10", "exp2", "erfc")
-_ROUNDED = ("floor", "ceil", "trunc")
+_COSTS = {"neg": 1, "exp": 20, "log": 25, "sqrt": 4, "tanh": 30, "sigmoid": 24, "erf": 40, "log1p": 30, "expm1": 50}
+_COSTS |= {"abs": 1, "sign": 2, "maximum": 1, "minimum": 1}
+_LIBRARY = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "log2", "log10", "exp2", "erfc", "atan2")
+_ROUNDED = {"floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "rint"}
+_LOGIC = {"and": "both", "or": "either", "xor": "differ"}
 
 
-def _unary(name: str, cost: int, how: Callable[..., Any]) -> None:
-    @rule(getattr(aten, name).default)
-    def one(c: Context, x: Value) -> Value:
-        return c.pointwise(how, x, cost=cost)
+def _each(*targets: Any, how: str | Callable[..., Any], cost: int = 1, of: torch.dtype | None = None) -> None:
+    """Registers operations that are one function of their elements; arguments as of `Context.pointwise`."""
+    rule(*targets)(lambda c, *operands: c.pointwise(how, *operands, of=of, cost=cost))
 
 
-for _op, (_method, _cost) in _UNARY.items():
-    _unary(_op.__name__ if hasattr(_op, "__name__") else _method, _cost, lambda e, x, m=_method: getattr(e, m)(x))
+for _name, _cost in _COSTS.items():
+    _each(getattr(aten, _name).default, how=_name, cost=_cost)
 for _name in _LIBRARY:
-    _unary(_name, 40, lambda e, x, n=_name: e.library(n, x))
-for _name in _ROUNDED:
-    _unary(_name, 1, lambda e, x, n=_name: e.intrinsic(n, x))
-_unary("round", 1, lambda e, x: e.intrinsic("rint", x))
-_unary("reciprocal", 4, lambda e, x: e.div(e.number(1.0, x), x))
-_unary("rsqrt", 6, lambda e, x: e.div(e.number(1.0, x), e.sqrt(x)))
-
-
-def _relu(e: Any, x: Any) -> Any:
-    return e.choose(e.compare("<", x, 0.0), 0.0, x)  # NaN stays
-
-
-_unary("relu", 1, _relu)
+    _each(getattr(aten, _name).default, how=lambda e, *x, n=_name: e.library(n, *x), cost=40)
+for _name, _how in _ROUNDED.items():
+    _each(getattr(aten, _name).default, how=lambda e, x, n=_how: e.intrinsic(n, x))
+for _name, _how in _LOGIC.items():
+    _bitwise = getattr(aten, f"bitwise_{_name}")
+    _each(_bitwise.Tensor, _bitwise.Scalar, how=_how)
+    _each(getattr(aten, f"logical_{_name}").default, how=_how, of=torch.bool)
+_each(aten.bitwise_not.default, how="inverted")
+_each(aten.logical_not.default, how="inverted", of=torch.bool)
+_each(aten.reciprocal.default, how=lambda e, x: e.div(e.number(1.0, x), x), cost=4)
+_each(aten.rsqrt.default, how=lambda e, x: e.div(e.number(1.0, x), e.sqrt(x)), cost=6)
+_each(aten.relu.default, how=lambda e, x: e.choose(e.compare("<", x, 0.0), 0.0, x))  # NaN stays
+_each(aten.fmod.Scalar, aten.fmod.Tensor, how="rest", cost=20)
+_each(aten.pow.Tensor_Tensor, aten.pow.Scalar, how=lambda e, x, y: e.library("pow", x, y), cost=40)
 
 
 @rule(aten.gelu.default)
@@ -90,21 +80,19 @@ def _sub(c: Context, x: Any, y: Any, alpha: float = 1) -> Value:
 
 @rule(aten.rsub.Scalar, aten.rsub.Tensor)
 def _rsub(c: Context, x: Any, y: Any, alpha: float = 1) -> Value:
-    return c.pointwise(_scaled(alpha, "sub"), y, x)
+    return _sub(c, y, x, alpha)
 
 
 @rule(aten.mul.Tensor, aten.mul.Scalar)
 def _mul(c: Context, x: Any, y: Any) -> Value:
-    if c.dtype == torch.bool:
-        return c.pointwise(lambda e, a, b: e.both(a, b), x, y)
-    return c.pointwise(lambda e, a, b: e.mul(a, b), x, y)
+    return c.pointwise("both" if c.dtype == torch.bool else "mul", x, y)
 
 
 @rule(aten.div.Tensor, aten.div.Scalar)
 def _div(c: Context, x: Any, y: Any) -> Value:
     if isinstance(y, int | float) and y and math.frexp(y)[0] == 0.5:
         return c.pointwise(lambda e, a: e.mul(a, 1 / y), x)  # by a power of two, exactly
-    return c.pointwise(lambda e, a, b: e.div(a, b), x, y, cost=3)
+    return c.pointwise("div", x, y, cost=3)
 
 
 @rule(aten.div.Tensor_mode, aten.div.Scalar_mode)
@@ -121,13 +109,9 @@ def _div_rounded(c: Context, x: Any, y: Any, rounding_mode: str | None = None) -
             return e.choose(down, e.sub(quotient, 1), quotient)
 
         return c.pointwise(whole, x, y, cost=20)
-    ends = {"trunc": "trunc", "floor": "floor", None: None}[rounding_mode]
-    return c.pointwise(lambda e, a, b: e.intrinsic(ends, e.div(a, b)) if ends else e.div(a, b), x, y, cost=4)
-
-
-@rule(aten.fmod.Scalar, aten.fmod.Tensor)
-def _fmod(c: Context, x: Any, y: Any) -> Value:
-    return c.pointwise(lambda e, a, b: e.rest(a, b), x, y, cost=20)
+    if rounding_mode is None:
+        return c.pointwise("div", x, y, cost=4)
+    return c.pointwise(lambda e, a, b: e.intrinsic(rounding_mode, e.div(a, b)), x, y, cost=4)
 
 
 @rule(aten.remainder.Scalar, aten.remainder.Tensor)
@@ -142,11 +126,6 @@ def _remainder(c: Context, x: Any, y: Any) -> Value:
     return c.pointwise(remainder, x, y, cost=22)
 
 
-@rule(aten.atan2.default)
-def _atan2(c: Context, x: Any, y: Any) -> Value:
-    return c.pointwise(lambda e, a, b: e.library("atan2", a, b), x, y, cost=40)
-
-
 @rule(aten.softshrink_backward.default, aten.hardshrink_backward.default)
 def _shrink_backward(c: Context, g: Value, x: Value, within: float) -> Value:
     return c.pointwise(lambda e, a, b: e.choose(e.compare("<=", e.abs(b), within), 0.0, a), g, x, cost=2)
@@ -158,26 +137,12 @@ def _pow(c: Context, x: Value, y: Any) -> Value:
     return c.pointwise(lambda e, a: e.sqrt(a) if y == 0.5 else e.power(a, y), x, cost=2 if simple else 40)
 
 
-@rule(aten.pow.Tensor_Tensor, aten.pow.Scalar)
-def _pow_tensor(c: Context, x: Any, y: Any) -> Value:
-    return c.pointwise(lambda e, a, b: e.library("pow", a, b), x, y, cost=40)
-
-
-@rule(aten.maximum.default)
-def _maximum(c: Context, x: Any, y: Any) -> Value:
-    return c.pointwise(lambda e, a, b: e.maximum(a, b), x, y)
-
-
-@rule(aten.minimum.default)
-def _minimum(c: Context, x: Any, y: Any) -> Value:
-    return c.pointwise(lambda e, a, b: e.minimum(a, b), x, y)
-
-
-@rule(aten.clamp.default, aten.hardtanh.default)
+@rule(aten.clamp.default, aten.clamp_min.default, aten.clamp_max.default, aten.hardtanh.default)
 def _clamp(c: Context, x: Value, low: Any = None, high: Any = None) -> Value:
     if c.target == aten.hardtanh.default:
         low, high = -1 if low is None else low, 1 if high is None else high
-
+    if c.target == aten.clamp_max.default:
+        low, high = None, low
     if low is not None:
         x = c.pointwise(lambda e, a, b: e.choose(e.compare("<", a, b), b, a), x, low)
     return x if high is None else c.pointwise(lambda e, a, b: e.choose(e.compare(">", a, b), b, a), x, high)
@@ -188,13 +153,8 @@ def _clamp_by(c: Context, x: Value, low: Any = None, high: Any = None) -> Value:
     if c.target == aten.clamp_max.Tensor:
         low, high = None, low
     if low is not None:
-        x = c.pointwise(lambda e, a, b: e.maximum(a, b), x, low)
-    return x if high is None else c.pointwise(lambda e, a, b: e.minimum(a, b), x, high)
-
-
-@rule(aten.clamp_min.default, aten.clamp_max.default)
-def _clamp_one(c: Context, x: Value, end: Any) -> Value:
-    return _clamp(c, x, end) if c.target == aten.clamp_min.default else _clamp(c, x, None, end)
+        x = c.pointwise("maximum", x, low)
+    return x if high is None else c.pointwise("minimum", x, high)
 
 
 @rule(aten.leaky_relu.default)
@@ -226,33 +186,9 @@ def _where(c: Context, condition: Value, x: Any, y: Any) -> Value:
     return Value(shape, c.dtype, lambda e, i: e.choose(flag.at(e, i), x.at(e, i), y.at(e, i)), None, cost)
 
 
-for _name, _method in (("bitwise_and", "both"), ("bitwise_or", "either"), ("bitwise_xor", "differ")):
-
-    @rule(getattr(aten, _name).Tensor, getattr(aten, _name).Scalar)
-    def _bitwise(c: Context, x: Any, y: Any, method: str = _method) -> Value:
-        return c.pointwise(lambda e, a, b: getattr(e, method)(a, b), x, y)
-
-
-for _name, _method in (("logical_and", "both"), ("logical_or", "either"), ("logical_xor", "differ")):
-
-    @rule(getattr(aten, _name).default)
-    def _logical(c: Context, x: Any, y: Any, method: str = _method) -> Value:
-        return c.pointwise(lambda e, a, b: getattr(e, method)(a, b), x, y, of=torch.bool)
-
-
-@rule(aten.logical_not.default)
-def _not(c: Context, x: Value) -> Value:
-    return c.pointwise(lambda e, a: e.inverted(a), x, of=torch.bool)
-
-
-@rule(aten.bitwise_not.default)
-def _bitwise_not(c: Context, x: Value) -> Value:
-    return c.pointwise(lambda e, a: e.inverted(a), x)
-
-
 @rule(aten.isnan.default)
 def _isnan(c: Context, x: Value) -> Value:
-    return c.pointwise(lambda e, a: e.isnan(a), x, of=x.dtype)
+    return c.pointwise("isnan", x, of=x.dtype)
 
 
 @rule(aten.isinf.default)

@@ -6,6 +6,7 @@ Read next: `windows.py` for convolutions, `pooling.py`, `gathers.py` for reading
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from .values import (
     reshaped,
     selected,
     sliced,
+    with_axes,
     with_axis,
     without,
 )
@@ -66,15 +68,18 @@ class Context:
         self.dtype = dtypes[0] if dtypes else torch.float32
 
     def pointwise(
-        self, function: Callable[..., Any], *operands: Any, of: torch.dtype | None = None, cost: int = 1
+        self, function: str | Callable[..., Any], *operands: Any, of: torch.dtype | None = None, cost: int = 1
     ) -> Value:
         """function(body, *elements) of operands that are broadcast against each other.
 
         Args:
+            function: or the name of one of the body's own.
             of: what the elements are converted to first; the dtype of the result unless given.
             cost: operations that the function takes.
         """
         kind = of or self.dtype
+        if isinstance(function, str):
+            function = _method(function)
         shape = broadcast([o.shape for o in operands if isinstance(o, Value)])
         spread = [self.spread(o, shape) if isinstance(o, Value) else o for o in operands]
 
@@ -83,6 +88,13 @@ class Context:
 
         total = cost + sum(o.cost for o in spread if isinstance(o, Value))
         return Value(shape, self.dtype, at, None, total)
+
+    def affine(self, x: Value, weight: Value | None, bias: Value | None, behind: int = 0) -> Value:
+        """x · weight + bias, or one of both, whose last axis has so many of x behind it."""
+        for value, how in ((weight, "mul"), (bias, "add")):
+            if value is not None:
+                x = self.pointwise(how, x, with_axes(value, behind))
+        return x
 
     def spread(self, value: Value, shape: Shape) -> Value:
         if value.cost > DEAR and tuple(value.shape) != tuple(shape):
@@ -120,6 +132,23 @@ class Context:
         for axis in sorted(a % value.rank for a in axes) if keep else ():
             out = with_axis(out, axis)
         return out
+
+
+def once(make: Callable[..., Value]) -> Callable[..., Value]:
+    """f(context, value, *others), whose result serves all that ask for it with the same arguments."""
+
+    @functools.wraps(make)
+    def result(c: Context, value: Value, *others: Any) -> Value:
+        key = make, id(value), *others
+        if key not in c.assembly.made:
+            c.assembly.made[key] = value, make(c, value, *others)  # with the value, so that no other has its id
+        return c.assembly.made[key][1]
+
+    return result
+
+
+def _method(name: str) -> Callable[..., Any]:
+    return lambda e, *elements: getattr(e, name)(*elements)
 
 
 def element(e: Any, operand: Any, index: Index, kind: torch.dtype) -> Any:

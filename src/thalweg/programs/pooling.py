@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,14 +15,11 @@ from .emit import TYPES
 from .gathers import add_at
 from .operations import Context, Uncovered, aten, rule
 from .values import Index, Value, with_axis
-from .windows import Windows, channels_first, channels_last, spread_out
+from .windows import Windows, channels_first, channels_last, framed, spread_out
 
 
 def _points(windows: Windows) -> list[tuple[int, ...]]:
-    points: list[tuple[int, ...]] = [()]
-    for size in windows.kernel:
-        points = [(*p, k) for p in points for k in range(size)]
-    return points
+    return [*itertools.product(*map(range, windows.kernel))]
 
 
 @rule(aten.max_pool2d_with_indices.default)
@@ -38,19 +36,11 @@ def _max_pool(
     if ceil_mode or x.rank != 4:
         raise Uncovered("no rule for max pooling with ceil_mode, or of one image")
     windows = Windows.plane(kernel, stride, padding, dilation)
-    best = _largest(windows, _pooled(c, x, windows), c.shape[2:], x.shape[3])
+    best = _largest(windows, framed(c, x, windows, -math.inf), c.shape[2:], x.shape[3])
     cost = 4 * math.prod(windows.kernel)
     values = Value(c.shape, x.dtype, lambda e, i: best(e, i)[0], None, cost)
     places = Value(c.shape, c.dtypes[1], lambda e, i: best(e, i)[1])  # of no cost: written only where they are read
     return c.assembly.store(values), places
-
-
-def _pooled(c: Context, x: Value, windows: Windows) -> Value:
-    """x (batch, channels, *size) with margins below every number, channels last; made once for each x."""
-    key = ("pooled", id(x), windows.padding)
-    if key not in c.assembly.made:
-        c.assembly.made[key] = (x, windows.framed(c, channels_last(x), -math.inf))
-    return c.assembly.made[key][1]
 
 
 def _largest(windows: Windows, image: Value, counts: Sequence[Dim], width: Dim) -> Callable[..., tuple[Any, Any]]:
@@ -103,12 +93,11 @@ def _max_pool_backward(
 
 def _to_largest(c: Context, g: Value, x: Value, windows: Windows) -> Value:
     """g at each window's largest value and 0 elsewhere, where every point is in one window."""
-    image = _pooled(c, x, windows)
+    image = framed(c, x, windows, -math.inf)
     over, last = windows.over(image, g.shape[2:]), channels_last(g)
     whole = c.assembly.value(image.shape, g.dtype)
     target = windows.over(whole, g.shape[2:])
-    assert target.place is not None
-    place, points = target.place, _points(windows)
+    place, points = target.stored_at, _points(windows)
 
     def inside(e: Any, index: Index) -> None:
         batch, down, right, channel = index

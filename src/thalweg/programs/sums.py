@@ -26,14 +26,14 @@ def _sum(c: Context, x: Value, dims: Any = None, keep: bool = False, dtype: Any 
 def _mean(c: Context, x: Value, dims: Any = None, keep: bool = False, dtype: Any = None) -> Value:
     axes = c.axes(x, dims)
     total = c.summed(x, axes, keep, c.dtype)
-    return c.pointwise(lambda e, a, b: e.div(a, b), total, product([x.shape[a] for a in axes]), cost=3)
+    return c.pointwise("div", total, product([x.shape[a] for a in axes]), cost=3)
 
 
 @rule(aten.var.correction, aten.var_mean.correction)
 def _var(c: Context, x: Value, dims: Any = None, correction: Any = 1, keepdim: bool = False) -> Any:
     axes = c.axes(x, dims)
     count, mean, total = _moments(c, x, axes)
-    var = c.pointwise(lambda e, a, b: e.div(a, b), total, count - int(correction or 0), cost=3)
+    var = c.pointwise("div", total, count - int(correction or 0), cost=3)
     both = [v if keepdim else without(v, axes) for v in (var, mean)]
     return tuple(both) if len(c.shapes) > 1 else both[0]
 
@@ -41,8 +41,8 @@ def _var(c: Context, x: Value, dims: Any = None, correction: Any = 1, keepdim: b
 def _moments(c: Context, x: Value, axes: Sequence[int]) -> tuple[Dim, Value, Value]:
     """How many values these axes have, their mean, and the sum of squares around it; the axes stay, of size 1."""
     count = product([x.shape[a] for a in axes])
-    mean = c.assembly.store(c.pointwise(lambda e, a, b: e.div(a, b), c.summed(x, axes, True, c.dtype), count))
-    squares = c.pointwise(lambda e, a, m: (lambda d: e.mul(d, d))(e.sub(a, m)), x, mean, cost=2)
+    mean = c.assembly.store(c.pointwise("div", c.summed(x, axes, True, c.dtype), count))
+    squares = c.pointwise(lambda e, a, m: e.power(e.sub(a, m), 2), x, mean, cost=2)
     return count, mean, c.summed(squares, axes, True, c.dtype)
 
 
@@ -51,11 +51,7 @@ def _layer_norm(c: Context, x: Value, shape: Sequence[Any], weight: Any, bias: A
     """The layer's result, the mean, and one over the standard deviation."""
     x = c.assembly.memory(x)
     out, mean, scale = _normalised(c, x, list(range(x.rank - len(shape), x.rank)), eps)
-    if weight is not None:
-        out = c.pointwise(lambda e, a, b: e.mul(a, b), out, weight)
-    if bias is not None:
-        out = c.pointwise(lambda e, a, b: e.add(a, b), out, bias)
-    return c.assembly.store(out), mean, scale
+    return c.assembly.store(c.affine(out, weight, bias)), mean, scale
 
 
 def _normalised(c: Context, x: Value, axes: Sequence[int], eps: float) -> tuple[Value, Value, Value]:
@@ -78,14 +74,9 @@ def _group_norm(
     if cut is None:
         raise Uncovered("no rule for such groups of channels")
     inner = Context(c.assembly, [cut.shape], c.dtypes)
-    normal, mean, scale = _normalised(inner, cut, list(range(2, cut.rank)), eps)
     axes = list(range(2, cut.rank))
-    out = c.reshaped(c.assembly.store(normal, dense=True), x.shape)
-    for value, how in ((weight, "mul"), (bias, "add")):
-        if value is not None:
-            for _ in range(x.rank - 2):
-                value = with_axis(value, value.rank)
-            out = c.pointwise(lambda e, a, b, how=how: getattr(e, how)(a, b), out, value)
+    normal, mean, scale = _normalised(inner, cut, axes, eps)
+    out = c.affine(c.reshaped(c.assembly.store(normal, dense=True), x.shape), weight, bias, x.rank - 2)
     return out, without(mean, axes), without(scale, axes)
 
 
@@ -127,7 +118,7 @@ def _prod(c: Context, x: Value, dims: Any = None, keep: bool = False, dtype: Any
 def _norm(c: Context, x: Value, order: float = 2, dims: Any = None, keep: bool = False, dtype: Any = None) -> Value:
     """(Σ |x|ᵖ)^(1/p), or the largest |x|."""
     axes = c.axes(x, dims)
-    sizes = c.pointwise(lambda e, a: e.abs(a), converted(x, c.dtype))
+    sizes = c.pointwise("abs", converted(x, c.dtype))
     if order == math.inf:
         return _amax(c, sizes, axes, keep)
     if order == 1:
@@ -173,7 +164,7 @@ def _softmax(c: Context, x: Value, axis: int, half: bool) -> Value:
     top = _amax(c, x, [axis], True)
     powers = c.assembly.store(c.pointwise(lambda e, a, b: e.exp(e.sub(a, b)), x, top, cost=21))
     total = c.summed(powers, [axis % x.rank], True)
-    return c.pointwise(lambda e, a, b: e.div(a, b), powers, total, cost=3)
+    return c.pointwise("div", powers, total, cost=3)
 
 
 @rule(aten._log_softmax.default)
@@ -186,7 +177,7 @@ def _log_softmax(c: Context, x: Value, axis: int, half: bool) -> Value:
         powers = c.pointwise(lambda e, a, b: e.exp(e.sub(a, b)), x, top, cost=21)
         total = c.summed(powers, [axis], True)
     shift = c.assembly.store(c.pointwise(lambda e, s, m: e.add(e.log(s), m), total, top))
-    return c.pointwise(lambda e, a, b: e.sub(a, b), x, shift)
+    return c.pointwise("sub", x, shift)
 
 
 # products of matrices

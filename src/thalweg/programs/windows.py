@@ -13,9 +13,9 @@ from typing import Any
 
 from .assembly import loops_over
 from .dims import ONE, Dim, product
-from .operations import Context, Uncovered, aten, rule
+from .operations import Context, Uncovered, aten, once, rule
 from .products import columns_last, contracted, matmul, suits
-from .values import Index, Value, permuted, reshaped, sliced, stored, with_axis
+from .values import Index, Shape, Value, permuted, reshaped, sliced, stored, with_axis
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Windows:
 
     def over(self, image: Value, counts: Sequence[Dim]) -> Value:
         """(batch, *counts, *kernel, channels) of an image (batch, *size + margins, channels) in memory."""
-        assert image.place is not None
-        batch, *sides, channel = image.place.strides
+        place = image.stored_at
+        batch, *sides, channel = place.strides
         shape = (image.shape[0], *counts, *map(Dim.of, self.kernel), image.shape[-1])
         apart = [s * k for s, k in zip(sides, self.stride, strict=True)]
         inside = [s * k for s, k in zip(sides, self.dilation, strict=True)]
-        return stored(image.place.buffer, shape, (batch, *apart, *inside, channel), image.place.offset)
+        return stored(place.buffer, shape, (batch, *apart, *inside, channel), place.offset)
 
     def framed(self, c: Context, image: Value, number: float = 0.0) -> Value:
         """The image (batch, *size, channels) with margins, in memory."""
@@ -89,26 +89,15 @@ def channels_first(x: Value) -> Value:
     return permuted(x, [0, x.rank - 1, *range(1, x.rank - 1)])
 
 
-def _columns(c: Context, x: Value, windows: Windows, counts: Sequence[Dim], groups: int) -> Value:
-    """(groups, windows, points × channels of a group) of x (batch, channels, *size); made once for each x."""
-    key = ("columns", id(x), windows, groups)
-    if key not in c.assembly.made:
-        image = windows.framed(c, channels_last(x))
-        each = windows.over(image, counts)
-        points = math.prod(windows.kernel)
-        channels = image.shape[-1]
-        per_group = _per_group(channels, groups)
-        rank = len(counts)
-        if groups == 1:
-            dense = c.assembly.dense(each)
-            result = with_axis(c.reshaped(dense, (product([each.shape[0], *counts]), channels * points)), 0)
-        else:
-            split = _view_last(each, groups, per_group)
-            moved = permuted(split, [2 * rank + 1, *range(2 * rank + 1), 2 * rank + 2])
-            dense = c.assembly.store(moved, dense=True)
-            result = c.reshaped(dense, (Dim.of(groups), product([each.shape[0], *counts]), per_group * points))
-        c.assembly.made[key] = (x, result)
-    return c.assembly.made[key][1]
+@once
+def _columns(c: Context, x: Value, windows: Windows, counts: Shape, groups: int) -> Value:
+    """(groups, windows, points × channels of a group) of x (batch, channels, *size)."""
+    each = windows.over(windows.framed(c, channels_last(x)), counts)
+    count, channels = product([each.shape[0], *counts]), each.shape[-1]
+    if groups == 1:
+        return with_axis(c.reshaped(c.assembly.dense(each), (count, channels * math.prod(windows.kernel))), 0)
+    dense = c.assembly.store(_grouped(each, groups), dense=True)
+    return c.reshaped(dense, (Dim.of(groups), count, _per_group(channels, groups) * math.prod(windows.kernel)))
 
 
 def _per_group(channels: Dim, groups: int) -> Dim:
@@ -130,20 +119,14 @@ def _rows(c: Context, x: Value, groups: int) -> Value:
     last = channels_last(x)
     if last.place is None:
         last = c.assembly.store(last, dense=True)
-    flat = c.reshaped(last, (product(last.shape[:-1]), last.shape[-1]))
-    split = _view_last(flat, groups, _per_group(last.shape[-1], groups))
-    return permuted(split, [1, 0, 2])
+    return _grouped(c.reshaped(last, (product(last.shape[:-1]), last.shape[-1])), groups)
 
 
+@once
 def _weights(c: Context, w: Value, groups: int) -> Value:
     """(groups, first axis of a group, points × second axis) of w (first, second of a group, *kernel)."""
-    key = ("weights", id(w), groups)
-    if key not in c.assembly.made:
-        rank = w.rank - 2
-        last = c.assembly.dense(permuted(w, [0, *range(2, 2 + rank), 1]))
-        shape = (Dim.of(groups), _per_group(w.shape[0], groups), product(last.shape[1:]))
-        c.assembly.made[key] = (w, c.reshaped(last, shape))
-    return c.assembly.made[key][1]
+    last = c.assembly.dense(channels_last(w))
+    return c.reshaped(last, (Dim.of(groups), _per_group(w.shape[0], groups), product(last.shape[1:])))
 
 
 def _weights_back(c: Context, flat: Value, like: Sequence[Dim]) -> Value:
@@ -165,8 +148,7 @@ def spread_out(
     source = c.reshaped(columns, (groups, batch, *counts, *map(Dim.of, windows.kernel), each))
     source = permuted(source, [*range(1, source.rank - 1), 0, source.rank - 1])
     cut = _view_last(target, groups.fixed or 1, each)
-    place = cut.place
-    assert place is not None
+    place = cut.stored_at
 
     def inside(e: Any, index: Index) -> None:
         where = place.at(index)
@@ -176,49 +158,31 @@ def spread_out(
     return channels_first(windows.inside(whole))
 
 
-def _how(
-    w: Value,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-) -> tuple[Windows, bool, int]:
-    """The windows of a convolution, whether it is transposed, and the groups of its channels."""
-    return Windows.of(w.shape[2:], stride, padding, dilation), transposed, groups
-
-
 @rule(aten.convolution.default)
 def _convolution(c: Context, x: Value, w: Value, bias: Value | None, *how: Any) -> Value:
-    batch, channels, *size = tuple(c.shape)
-    windows, transposed, groups = _how(w, *how)
+    (batch, channels), size = c.shape[:2], c.shape[2:]
+    *moves, transposed, _, groups = how
+    windows = Windows.of(w.shape[2:], *moves)
     if transposed:
         columns = matmul(c.assembly, _rows(c, x, groups), _weights(c, w, groups))
         out = spread_out(c, columns, windows, batch, x.shape[2:], size, channels)
     elif suits([*w.shape[1:]], _per_group(channels, groups)):
-        over = _grouped(c, windows.over(_framed(c, x, windows), size), groups)
+        over = _grouped(windows.over(framed(c, x, windows), size), groups)
         return _summed(c, over, _flat_weights(c, w, groups), (batch, *size), bias)
     else:
         columns = _columns(c, x, windows, size, groups)
         flat = matmul(c.assembly, columns, permuted(_weights(c, w, groups), [0, 2, 1]))
         out = _from_rows(c, flat, (batch, *size, channels))
-    if bias is None:
-        return out
-    for _ in size:
-        bias = with_axis(bias, bias.rank)
-    return c.pointwise(lambda e, a, b: e.add(a, b), out, bias)
+    return c.affine(out, None, bias, len(size))
 
 
-def _framed(c: Context, x: Value, windows: Windows) -> Value:
-    """x (batch, channels, *size) with margins, channels last; made once for each x."""
-    key = ("framed", id(x), windows)
-    if key not in c.assembly.made:
-        c.assembly.made[key] = (x, windows.framed(c, channels_last(x)))
-    return c.assembly.made[key][1]
+@once
+def framed(c: Context, x: Value, windows: Windows, number: float = 0.0) -> Value:
+    """x (batch, channels, *size) with margins, channels last."""
+    return windows.framed(c, channels_last(x), number)
 
 
-def _grouped(c: Context, x: Value, groups: int) -> Value:
+def _grouped(x: Value, groups: int) -> Value:
     """(groups, …, channels of a group) of x (…, channels)."""
     split = _view_last(x, groups, _per_group(x.shape[-1], groups))
     return permuted(split, [split.rank - 2, *range(split.rank - 2), split.rank - 1])
@@ -226,7 +190,7 @@ def _grouped(c: Context, x: Value, groups: int) -> Value:
 
 def _flat_weights(c: Context, w: Value, groups: int) -> Value:
     """(groups, *kernel, second axis, first axis of a group) of w (first, second of a group, *kernel)."""
-    last = _grouped(c, permuted(w, [*range(2, w.rank), 1, 0]), groups)
+    last = _grouped(permuted(w, [*range(2, w.rank), 1, 0]), groups)
     return c.assembly.store(last, dense=True)
 
 
@@ -234,12 +198,12 @@ def _summed(c: Context, over: Value, weights: Value, rows: Sequence[Dim], bias: 
     """(batch, channels, *size) of windows (groups, batch, *size, *kernel, inner) and (groups, *kernel, inner, each)."""
     groups, *_, each = weights.shape
     last = c.assembly.value((*rows, groups * each), over.dtype)
-    out = _grouped(c, last, groups.fixed or 1)
+    out = _grouped(last, groups.fixed or 1)
     if groups == ONE:
         contracted(c.assembly, over, weights, 1, weights.rank - 2, out, bias)
         return channels_first(last)
     contracted(c.assembly, over, weights, 1, weights.rank - 2, out)
-    return channels_first(last if bias is None else c.pointwise(lambda e, a, b: e.add(a, b), last, bias))
+    return channels_first(c.affine(last, None, bias))
 
 
 def _by_input(c: Context, g: Value, w: Value, windows: Windows, shape: Sequence[Dim], groups: int) -> Value:
@@ -250,7 +214,7 @@ def _by_input(c: Context, g: Value, w: Value, windows: Windows, shape: Sequence[
         spread = matmul(c.assembly, _rows(c, g, groups), _weights(c, w, groups))
         return spread_out(c, spread, windows, batch, g.shape[2:], size, channels)
     back = Windows(windows.kernel, windows.stride, tuple(margins), windows.dilation)
-    over = _grouped(c, back.over(_framed(c, g, back), size), groups)
+    over = _grouped(back.over(framed(c, g, back), size), groups)
     each = _per_group(w.shape[0], groups)
 
     def turned(e: Any, index: Index) -> Any:
@@ -266,9 +230,9 @@ def _by_input(c: Context, g: Value, w: Value, windows: Windows, shape: Sequence[
 def _by_weights(c: Context, g: Value, x: Value, windows: Windows, groups: int) -> Value:
     """The gradient of the weights (first, second of a group, *kernel): each point of the windows with each gradient."""
     size, rank = g.shape[2:], g.rank - 2
-    over = _grouped(c, windows.over(_framed(c, x, windows), size), groups)
+    over = _grouped(windows.over(framed(c, x, windows), size), groups)
     points = permuted(over, [0, *range(2 + rank, over.rank), *range(1, 2 + rank)])
-    gradients = _grouped(c, columns_last(c.assembly, channels_last(g)), groups)
+    gradients = _grouped(columns_last(c.assembly, channels_last(g)), groups)
     out = contracted(c.assembly, points, gradients, 1, 1 + rank)  # (groups, *kernel, second, first of a group)
     kernel = [Dim.of(k) for k in windows.kernel]
     moved = permuted(out, [0, out.rank - 1, out.rank - 2, *range(1, 1 + rank)])
@@ -284,8 +248,8 @@ def _from_rows(c: Context, flat: Value, last: Sequence[Dim]) -> Value:
 
 @rule(aten.convolution_backward.default)
 def _convolution_backward(c: Context, g: Value, x: Value, w: Value, bias: Any, *how: Any) -> tuple[Value | None, ...]:
-    *given, wanted = how
-    windows, transposed, groups = _how(w, *given)
+    *moves, transposed, _, groups, wanted = how
+    windows = Windows.of(w.shape[2:], *moves)
     g = c.assembly.memory(g)
     by_x: Value | None = None
     by_w: Value | None = None
