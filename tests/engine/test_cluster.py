@@ -35,6 +35,7 @@ from thalweg.engine.cluster import Cluster, shorter
 from thalweg.engine.ledger import Ledger
 from thalweg.engine.loops import Loops
 from thalweg.engine.messages import Ended, Event, Job, Passed, Steps, StopFlag, Workers
+from thalweg.engine.pace import Pace
 from thalweg.engine.portable import whole_plan, whole_problem
 from thalweg.engine.programs import Programs
 from thalweg.engine.progress import Progress
@@ -399,8 +400,7 @@ def test_a_job_knows_how_many_are_at_work_on_a_cluster(tmp_path: Path) -> None:
     with Store.create(tmp_path / "a.db", {}) as store:
         store.add_blocks("search", loops.blocks(loops.plan.settings, [0]))
         for cluster, others in [(None, 0), (cast(Cluster, "there"), 9)]:
-            ledger = Ledger(store, Progress())
-            ledger.cluster = cluster
+            ledger = Ledger(store, Progress(), Pace({}), cluster=cluster)
             given: list[Job] = []
             ledger.train(
                 cast(Workers, SimpleNamespace(run=partial(first_job, given))), loops, store.blocks(), None, StopFlag()

@@ -39,7 +39,6 @@ from .halving import ahead, losses_at, regrouped, stopped
 from .ledger import Ledger
 from .loops import Loops
 from .messages import Follow, StopFlag, Workers
-from .outlook import Outlook
 from .pace import Opened, Pace, each_of
 from .portable import portable
 from .processes import Processes
@@ -74,37 +73,31 @@ def execute(
         follow: hears of each pass in the store.
         cluster: whose workers train, in place of this machine.
     """
-    with closing(Ledger(store, progress, follow)) as ledger:
-        _execute(ledger, plan, problem, new, cluster)
-
-
-def _execute(ledger: Ledger, plan: Plan, problem: Prepared | Loop, new: Opened | None, cluster: Cluster | None) -> None:
-    store, progress = ledger.store, ledger.progress
     plan = plan.as_far_as(store.meta("plan"))
     members: Members = _members(store, plan, problem) if new is None else new.programs.wider(plan)
     if cluster is not None:
-        members.workers, ledger.cluster = cluster.on(plan.device), cluster
+        members.workers = cluster.on(plan.device)
         progress.note(
             say("A cluster trains; workers: {workers}, nodes: {nodes}.", workers=cluster.count, nodes=cluster.nodes)
         )
     if isinstance(members, Programs):
         for line in [*_set_batching(store, members), *too_large(members)]:
             progress.note(line)
-    _note(ledger, members)
+    _note(store, progress, members)
     if store.meta("recipe_run") is None:
         store.set_meta("recipe_run", None)  # still to be run; finished studies of older versions lack the key
     if not store.blocks("search"):
         store.add_blocks("search", members.blocks(plan.settings, range(plan.seeds), plan.search_folds))
     pace = Pace.of_rows(members, store.blocks()) if new is None else Pace(each_of(members, new.would.programs))
-    ledger.outlook = Outlook(pace, store, ledger.steps)
-    if new is not None and new.end is not None:
-        ledger.deadline = Deadline(new.end, pace, new.would, store, progress)
-    members = _search(ledger, members)
-    for more in (grown, refined):
-        while (wider := _widened(ledger, members, more)) is not None:
-            members = _search(ledger, wider)
-    if plan.confirmation:
-        members = _confirm(ledger, members)
+    with closing(Ledger(store, progress, pace, follow, cluster)) as ledger:
+        if new is not None and new.end is not None:
+            ledger.deadline = Deadline(new.end, pace, new.would, store, progress)
+        members = _search(ledger, members)
+        for more in (grown, refined):
+            while (wider := _widened(ledger, members, more)) is not None:
+                members = _search(ledger, wider)
+        if plan.confirmation:
+            members = _confirm(ledger, members)
     store.clear_checkpoints()
     if store.meta("costs") is None:
         store.set_meta("costs", _costs(members, store))
@@ -162,8 +155,8 @@ def _search(ledger: Ledger, programs: Members) -> Members:
     upcoming = ahead(plan, store.meta("rungs", []))
     for epoch in (*upcoming, None):
         if plan.budget == HALVING:
-            _outlook(ledger).pace.part_begins()
-            _outlook(ledger).update(programs, SEARCH)
+            ledger.outlook.pace.part_begins()
+            ledger.outlook.update(programs, SEARCH)
             progress.cut(stopped(store.blocks("search")))
         _train(ledger, programs, "search", epoch)
         if epoch is not None:
@@ -268,15 +261,9 @@ def add_fresh(store: Store, plan: Plan, problem: Prepared | Loop) -> None:
 
 def _begin(ledger: Ledger, programs: Members, stage: str) -> None:
     """Show that a stage begins, and what is still to come."""
-    outlook = _outlook(ledger)
-    outlook.pace.part_begins()
-    outlook.update(programs, stage)
-    ledger.progress.begin(outlook.part, outlook)
-
-
-def _outlook(ledger: Ledger) -> Outlook:
-    assert ledger.outlook is not None  # made before anything is trained
-    return ledger.outlook
+    ledger.outlook.pace.part_begins()
+    ledger.outlook.update(programs, stage)
+    ledger.progress.begin(ledger.outlook.part, ledger.outlook)
 
 
 def _train(ledger: Ledger, programs: Members, stage: str, until: int | None = None) -> None:
@@ -295,19 +282,19 @@ def _train(ledger: Ledger, programs: Members, stage: str, until: int | None = No
             ledger.train(_together(ledger, programs, batched), programs, batched, until, stop)
         if alone and not stop.is_set():
             ledger.train(_workers(ledger, programs, alone, until), programs, alone, until, stop)
-        _note(ledger, programs)
+        _note(ledger.store, ledger.progress, programs)
         if stop.interrupted:
             raise KeyboardInterrupt
 
 
-def _note(ledger: Ledger, programs: Members) -> None:
+def _note(store: Store, progress: Progress, programs: Members) -> None:
     """Say, and keep in the store, what the programs note about how they run; each sentence once."""
-    batching = ledger.store.meta("batching", {})
+    batching = store.meta("batching", {})
     before = batching.get("notes", [])
     if new := [sentence for sentence in programs.notes if sentence not in before]:
-        ledger.store.set_meta("batching", {**batching, "notes": [*before, *new]})
+        store.set_meta("batching", {**batching, "notes": [*before, *new]})
     for sentence in new:
-        ledger.progress.note(sentence)
+        progress.note(sentence)
 
 
 def _together(ledger: Ledger, programs: Programs, rows: Sequence[BlockRow]) -> Workers:

@@ -19,7 +19,7 @@ from ..store.file import ENDED, BlockRow, Compacted, Store
 from .deadline import Deadline
 from .messages import Ended, Event, Failed, Follow, Job, Lost, Passed, Saved, Steps, StopFlag, TooLarge, Workers
 from .outlook import Outlook
-from .pace import judging_parts
+from .pace import Pace, judging_parts
 from .processes import Processes
 from .programs import Members
 from .progress import Progress
@@ -29,17 +29,23 @@ if TYPE_CHECKING:
 
 
 class Ledger:
-    """A study's store while it is written, and the progress shown of it; `follow` hears of each pass in the store."""
+    """A study's store while it is written, and the progress shown of it.
 
-    def __init__(self, store: Store, progress: Progress, follow: Follow | None = None) -> None:
-        self.store, self.progress, self.follow = store, progress, follow
-        self.outlook: Outlook | None = None  # once what is to be trained is known
+    Args:
+        follow: hears of each pass in the store.
+        cluster: in place of this machine.
+    """
+
+    def __init__(
+        self, store: Store, progress: Progress, pace: Pace, follow: Follow | None = None, cluster: Cluster | None = None
+    ) -> None:
+        self.store, self.progress, self.follow, self.cluster = store, progress, follow, cluster
         self.deadline: Deadline | None = None
         self.processes: Processes | None = None  # once begun, for all that follows
-        self.cluster: Cluster | None = None  # in place of this machine
         self._waiting: deque[BlockRow] = deque()
-        self.steps: dict[int, int] = {}  # where each block at work stands
+        self._steps: dict[int, int] = {}  # where each block at work stands
         self._begun: set[int] = set()
+        self.outlook = Outlook(pace, store, self._steps)
 
     def close(self) -> None:
         """Nothing more is trained."""
@@ -61,9 +67,8 @@ class Ledger:
             if self.deadline is not None and not self.deadline.begins(programs, row):
                 continue
             if programs.fits(row.settings[0], len(row.settings)):
-                if self.outlook is not None:
-                    self.outlook.seed_begins(programs, row)
-                self.steps[row.id] = row.step
+                self.outlook.seed_begins(programs, row)
+                self._steps[row.id] = row.step
                 self._begun.discard(row.id)
                 parts = judging_parts(programs.plan, row.stage, row.fold)
                 content, epochs = self.store.load_checkpoint(row), programs.plan.epochs_of(row.stage)
@@ -79,7 +84,7 @@ class Ledger:
             case Passed():
                 work = event.diverged, event.seconds, event.finished, event.parts
                 self.store.record(job.block, event.step, event.values, *work)
-                if event.parts and self.outlook is not None:
+                if event.parts:
                     self.outlook.pace.judged(job.parts)
                 if self.follow is not None:
                     self.follow(job, event)
@@ -87,8 +92,7 @@ class Ledger:
                 self.store.save_checkpoint(job.block, event.step, event.content)
             case TooLarge():
                 self._halve(programs, job.block)
-                if self.outlook is not None:
-                    self.outlook.update(programs, job.stage)
+                self.outlook.update(programs, job.stage)
                 self.progress.block(job.block, 0)
             case Lost():
                 self._waiting.appendleft(self._row(job.block))
@@ -103,21 +107,18 @@ class Ledger:
                 pass
 
     def _show(self, programs: Members, job: Job, event: Steps) -> None:
-        members, steps = len(job.settings), event.step - self.steps[job.block]
-        self.steps[job.block] = event.step
-        if self.outlook is not None:
-            if job.block in self._begun:
-                self.outlook.pace.done(programs, job.settings, job.fold, steps, event.alive)
-            else:
-                self.outlook.begins(programs, job.settings, steps)
-        if job.block not in self._begun:
-            self._begun.add(job.block)
-            self.progress.block(job.block, members)
-        else:
+        members, steps = len(job.settings), event.step - self._steps[job.block]
+        self._steps[job.block] = event.step
+        if job.block in self._begun:
+            self.outlook.pace.done(programs, job.settings, job.fold, steps, event.alive)
             self.progress.advance(job.block, members, event.alive, steps * members)
+        else:
+            self._begun.add(job.block)
+            self.outlook.begins(programs, job.settings, steps)
+            self.progress.block(job.block, members)
 
-    def _halve(self, programs: Members, block: int) -> BlockRow:
-        """Let a block go on as two, from its checkpoint or anew; the block as it stood."""
+    def _halve(self, programs: Members, block: int) -> None:
+        """Let a block go on as two, from its checkpoint or anew."""
         row = self._row(block)
         count = len(row.settings)
         if count == 1:
@@ -128,7 +129,6 @@ class Ledger:
         programs.limit(row.settings[0], -(-count // 2))
         halves = [[(row, k) for k in places] for places in (range(count // 2), range(count // 2, count))]
         self._waiting += self.regroup(programs, [row], halves, anew=True)
-        return row
 
     def _row(self, block: int) -> BlockRow:
         """A block with what has been saved since."""
