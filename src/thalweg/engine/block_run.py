@@ -13,7 +13,7 @@ from ..plan.plan import Plan
 from ..population.block import Block
 from ..samples import Samples
 from .memory import out_of_memory
-from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge
+from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge, failed
 from .programs import Programs
 
 CHECKPOINT_SECONDS = 30.0
@@ -41,9 +41,7 @@ def train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
 
 def failure(error: Exception, problem: str) -> TrainingError:
     """What a user's model, loss or loader raised, as a sentence."""
-    said = TrainingError(f"training on {problem} fails with {raised(error)}")
-    said.__cause__ = error
-    return said
+    return failed(f"training on {problem} fails with {raised(error)}", error)
 
 
 def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:

@@ -23,11 +23,11 @@ from queue import Empty, Queue, SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
-from ..errors import TrainingError, WorkError, first_line
+from ..errors import WorkError, first_line
 from ..language import say
 from ..population.place import CPU
 from ..programs.native import single_threaded
-from .messages import LAST, Ended, Event, Failed, Job, Lost, Passed, Saved, Steps, StopFlag, told
+from .messages import LAST, Ended, Event, Failed, Job, Lost, Passed, Saved, Steps, StopFlag, failed, told
 from .portable import Received, whole_plan, whole_problem
 from .programs import Members
 from .relay import Events, relay
@@ -280,11 +280,8 @@ class Cluster:
 
 
 def _given_up(error: BaseException) -> Failed:
-    failure = TrainingError(
-        f"{LOSSES} workers in a row ended by force while they trained the same block, perhaps for want of memory"
-    )
-    failure.__cause__ = error
-    return Failed(failure, "")
+    sentence = f"{LOSSES} workers in a row ended by force while they trained the same block, perhaps for want of memory"
+    return Failed(failed(sentence, error), "")
 
 
 # Joining a cluster

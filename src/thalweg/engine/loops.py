@@ -33,7 +33,7 @@ from ..problem.run import Run, random_states
 from ..store.file import ENDED, BlockRow
 from .block_run import checkpoint_pause
 from .memory import out_of_memory
-from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge
+from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge, failed
 from .programs import by_program
 
 Tell = Callable[[Event], None]
@@ -167,7 +167,7 @@ def train(job: Job, loops: Loops, stop: StopFlag, tell: Tell) -> None:
     try:
         reporter.end()
     except ThalwegError as error:
-        tell(Failed(_sentence(error, loop), "repair it, then "))
+        tell(Failed(_failure(error, loop), "repair it, then "))
         return
     tell(Ended())
 
@@ -293,16 +293,8 @@ def _unused(factor: Factor) -> str:
     return f"it never asks for {call}, so {factor.kind.many} {levels} are trained alike; ask for it, or {instead}."
 
 
-def _sentence(error: BaseException, loop: Loop) -> TrainingError:
-    said = TrainingError(f"a run of {loop.name} failed: {str(error).rstrip('.')}")
-    said.__cause__ = error.__cause__
-    return said
-
-
 def _failure(error: BaseException, loop: Loop) -> TrainingError:
     """What the user's function raised, with its own file and line."""
     if isinstance(error, ThalwegError):
-        return _sentence(error, loop)
-    said = TrainingError(f"{loop.name} fails with {raised(error)}")
-    said.__cause__ = error
-    return said
+        return failed(f"a run of {loop.name} failed: {str(error).rstrip('.')}", error.__cause__)
+    return failed(f"{loop.name} fails with {raised(error)}", error)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..errors import TrainingError
 from ..plan.factors import Setting
 from ..plan.looks import SEARCH
 
@@ -105,6 +106,13 @@ class Ended:
 Event = Steps | Passed | Saved | TooLarge | Failed | Lost | Ended
 LAST = (TooLarge, Failed, Lost, Ended)
 Follow = Callable[[Job, Passed], None]  # called after each pass that the store has
+
+
+def failed(sentence: str, cause: BaseException | None) -> TrainingError:
+    """An error with its cause, to be reported and not raised."""
+    error = TrainingError(sentence)
+    error.__cause__ = cause
+    return error
 
 
 def told(event: Event) -> Event:

@@ -20,8 +20,7 @@ from typing import Any
 
 import torch
 
-from ..errors import TrainingError
-from .messages import Event, Failed, Job, StopFlag, told
+from .messages import Event, Failed, Job, StopFlag, failed, told
 from .orphans import begin
 from .portable import Received
 from .relay import Events, relay
@@ -82,9 +81,7 @@ def _listen(queue: Any, events: Events) -> None:
 def _explain(error: BaseException) -> Failed:
     if not isinstance(error, BrokenProcessPool):
         return Failed(error)
-    failure = TrainingError("a worker process ended by force, perhaps for want of memory")
-    failure.__cause__ = error
-    return Failed(failure, "")
+    return Failed(failed("a worker process ended by force, perhaps for want of memory", error), "")
 
 
 @contextmanager
