@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from ..plan.looks import CONFIRMATION
 from ..plan.plan import Plan
 from ..plan.stored import HALVING
 from ..population.block import PARTS
+from .forecast import Stage
 from .programs import Programs
 
 ROW, POINT = 200, 80  # bytes of a run and of a point of a block's curves beside its values, with their indexes
 LOG = 4 * 2**20  # bytes, at most, of what SQLite has written ahead
 
 
-class Runs(Protocol):
-    """A stage's runs."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def runs(self) -> int: ...
-
-
-def disk_bytes(programs: Programs, stages: Sequence[Runs], kept: Sequence[tuple[int, int]]) -> int:
+def disk_bytes(programs: Programs, stages: Sequence[Stage], kept: Sequence[tuple[int, int]]) -> int:
     """Bytes of the store and its checkpoints, at the most.
 
     Args:

@@ -132,8 +132,20 @@ class Lines(Progress):
         return _clock(seconds) if seconds <= LONGEST else say("over {hours} hours", hours=LONGEST // 3600)
 
 
-class Bar(Lines):
+class _OneBar(Lines):
     """One bar over all parts: the share of the study that is done, the time left, and what the present part does."""
+
+    def changed(self, now: float) -> None:
+        """The bar goes on."""
+
+    def end(self) -> None:
+        if self.part:
+            self.share = 1.0
+            self.show(say("done in {time}", time=_clock(time.monotonic() - self.start)))
+
+
+class Bar(_OneBar):
+    """A bar on a terminal."""
 
     interval = 0.2
     _bar: Any = None
@@ -153,16 +165,11 @@ class Bar(Lines):
             self._bar.start()
         self._bar.update(self._task, description=self.part)
 
-    def changed(self, now: float) -> None:
-        """The bar goes on."""
-
     def show(self, time: str) -> None:
         self._bar.update(self._task, completed=self.done(), facts=f"{time}, {self.facts()}")
 
     def end(self) -> None:
-        if self.part:
-            self.share = 1.0
-            self.show(say("done in {time}", time=_clock(time.monotonic() - self.start)))
+        super().end()
         self.stop()
 
     def stop(self) -> None:
@@ -170,8 +177,8 @@ class Bar(Lines):
             self._bar.stop()
 
 
-class Notebook(Lines):
-    """One bar below a notebook's cell."""
+class Notebook(_OneBar):
+    """A bar below a notebook's cell."""
 
     interval = 0.5
     _cell: Any = None
@@ -186,16 +193,8 @@ class Notebook(Lines):
         if self._cell is None:
             self._cell = display(self._page(""), display_id=True)
 
-    def changed(self, now: float) -> None:
-        """The bar goes on."""
-
     def show(self, time: str) -> None:
         self._cell.update(self._page(f"{time}, {self.facts()}"))
-
-    def end(self) -> None:
-        if self.part:
-            self.share = 1.0
-            self.show(say("done in {time}", time=_clock(time.monotonic() - self.start)))
 
     def _page(self, facts: str) -> Any:
         from IPython.display import HTML
