@@ -146,6 +146,15 @@ def _torch_path(
 Update = Callable[..., None]
 
 
+def segment_table(
+    weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], states: Sequence[Sequence[torch.Tensor]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses and lengths of whole tensors, contiguous and of one dtype: a segment each."""
+    streams = ([w, g, *row] for w, g, row in zip(weights, gradients, states, strict=True))
+    address = np.array([[s.data_ptr() for s in row] for row in streams], dtype=np.int64)
+    return address, np.array([w.numel() for w in weights], dtype=np.int64)
+
+
 def update_by(prepared: Callable[[Formula, torch.Tensor, Formats], Kernel], run: Callable[[Any], None]) -> Update:
     """One step on one tensor by a compiled kernel; arguments as of `torch_ref.update`."""
 
@@ -164,7 +173,7 @@ def update_by(prepared: Callable[[Formula, torch.Tensor, Formats], Kernel], run:
         single = [named[name] for name, _ in program.row_states]
         row_states = np.array([[float(s.reshape(-1)[0]) for s in single]]).reshape(1, -1)
         forms = [str(x.dtype).removeprefix("torch.") for x in (w, g, *streamed)]
-        address, length = numba_cpu.segment_table([w], [g.contiguous()], [streamed])
+        address, length = segment_table([w], [g.contiguous()], [streamed])
         launch = prepared(formula, w, Formats(forms[0], forms[1], tuple(forms[2:]), forms[0])).launch(
             address,
             length,
@@ -223,7 +232,7 @@ def kernel_step(
     program = lower(formula.equations)
     streamed, row_states = ([name for name, _ in part] for part in (program.states, program.row_states))
     named = [dict(zip(formula.states, row, strict=True)) for row in states]
-    address, length = numba_cpu.segment_table(weights, gradients, [[row[n] for n in streamed] for row in named])
+    address, length = segment_table(weights, gradients, [[row[n] for n in streamed] for row in named])
     names, count = formula.equations.hyperparameters, len(weights)
     table = np.array([[{**formula.hyperparameters, **row}[name] for name in names] for row in tables])
     single = np.array([[float(row[n]) for n in row_states] for row in named]).reshape(count, len(row_states))

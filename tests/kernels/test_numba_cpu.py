@@ -158,11 +158,11 @@ def test_a_dtype_without_kernel_is_refused_with_a_sentence() -> None:
 SCRIPT = """
 import torch, thalweg as tw
 from tests.harness import numba_update
-from thalweg.kernels import numba_cpu
+from thalweg.kernels import generated, numba_cpu
 w = torch.ones(3)
 numba_update(tw.formulas.get("adam"), w, torch.ones(3), [torch.zeros(3), torch.zeros(3)], 1)
 kernel = numba_cpu.compiled(tw.formulas.get("adam").equations, torch.float32)
-print(w.tolist(), kernel.segments.cache_hits, numba_cpu.cache_folder())
+print(w.tolist(), kernel.segments.cache_hits, generated.cache_folder())
 """
 
 

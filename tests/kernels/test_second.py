@@ -14,7 +14,7 @@ import thalweg as tw
 from tests.second_papers import PAPERS, STEPS
 from thalweg import formulas
 from thalweg.errors import FormulaError, UsageError
-from thalweg.kernels import torch_ref
+from thalweg.kernels import staged, torch_ref
 from thalweg.recipe.plain import class_of
 
 SHAPES = [(7, 3), (3, 8), (6,), (), (2, 2, 3)]
@@ -45,7 +45,14 @@ def by_reference(text: str) -> list[np.ndarray]:
         for w, own in zip(there, states, strict=True):
             torch_ref.lookahead(rule, w, own, t)
         first = [torch.tensor(g) for g in gradient([w.numpy() for w in there])]
-        torch_ref.second(rule, there, first)
+        second = [rule.of_shape(w.shape).equations.second for w in there]
+        each = [
+            torch_ref.uphill(one, w, g, rule.hyperparameters)
+            for one, w, g in zip(second, there, first, strict=True)
+            if one is not None
+        ]
+        for part, (new, _) in zip(each, staged.advance(each), strict=True):
+            part.w.copy_(new)
         torch_ref.update_model(rule, here, [torch.tensor(g) for g in gradient([w.numpy() for w in there])], states, t)
     return [w.numpy() for w in here]
 

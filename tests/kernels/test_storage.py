@@ -82,4 +82,3 @@ def test_noise_is_even_and_differs_by_tensor_step_and_stream() -> None:
         assert abs(float(one.mean()) / 65535 - 0.5) < 0.02
         assert abs(float(one.std()) / 65535 - 12**-0.5) < 0.02
         assert all(abs(float(torch.corrcoef(torch.stack([one, other]))[0, 1])) < 0.05 for other in drawn[:k])
-    assert torch.equal(noise(0, 1, 0, 96, first=4000), noise(0, 1, 0, 4096)[4000:])

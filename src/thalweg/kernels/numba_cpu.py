@@ -31,7 +31,7 @@ import torch
 
 from ..formulas.equations import Equations
 from .formats import UPDATE_ONLY, Formats, FusedOptions
-from .generated import cache_folder, module
+from .generated import module
 from .layout import Layout
 from .lower import ConstantsPrinter, Printer, lower
 from .storage import BLOCK, FORMATS
@@ -258,15 +258,12 @@ class Kernel:
     `launch` prepares a step over a table of segments, `run` carries launches out.
 
     Attributes:
-        streams: how many addresses a segment has: weight, gradient and states, the average of the weights
-            where one is kept, and the scales of int8 states.
         row_states: how many states are one number per row.
     """
 
     equations: Equations
     segments: Any
     rows: Any
-    streams: int
     row_states: int
     columns: int
 
@@ -321,8 +318,8 @@ def compiled(equations: Equations, formats: Formats | torch.dtype, fused: FusedO
 def _compiled(equations: Equations, formats: Formats, fused: FusedOptions) -> Kernel:
     assert equations.elementwise, "it looks beyond one weight, see staged.py"
     source = _Source(equations, formats, fused)
-    generated, row_states = module(source.text(), equations.name), len(source.program.row_states)
-    return Kernel(equations, generated.segments, generated.rows, len(source.streams), row_states, source.columns)
+    generated = module(source.text(), equations.name)
+    return Kernel(equations, generated.segments, generated.rows, len(source.single), source.columns)
 
 
 _SQUARES = """
@@ -363,32 +360,4 @@ def array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.numpy()
 
 
-def segment_table(
-    weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], states: Sequence[Sequence[torch.Tensor]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Addresses and lengths of whole tensors, one segment each.
-
-    Args:
-        weights, gradients: contiguous tensors of one dtype.
-        states: for each tensor, its states; those that are one number aside.
-    """
-    streams = ([w, g, *row] for w, g, row in zip(weights, gradients, states, strict=True))
-    address = np.array([[s.data_ptr() for s in row] for row in streams], dtype=np.int64)
-    return address, np.array([w.numel() for w in weights], dtype=np.int64)
-
-
-__all__ = [
-    "CUT",
-    "DTYPES",
-    "FORMATS",
-    "Kernel",
-    "Launch",
-    "Round",
-    "array",
-    "cache_folder",
-    "compiled",
-    "run",
-    "segment_table",
-    "source",
-    "squares",
-]
+__all__ = ["CUT", "DTYPES", "FORMATS", "Kernel", "Launch", "Round", "array", "compiled", "run", "source", "squares"]

@@ -24,13 +24,11 @@ class RowNumbers:
 
     Attributes:
         forms: in the order of their columns.
-        single: the states that are one number of a row, of any form.
         first: the column at which each form's begin.
         columns: of the table, of all forms.
     """
 
     forms: tuple[Equations, ...]
-    single: tuple[str, ...]
     first: tuple[int, ...]
     columns: int
     function: Any
@@ -47,4 +45,4 @@ def row_numbers(forms: tuple[Equations, ...], single: tuple[str, ...]) -> RowNum
     columns = max(1, first[-1])
     text = "\n".join([PREAMBLE.format(fastmath=FASTMATH), *rows_text(forms, single, columns)])
     function = module(text, f"{forms[0].name}_rows").rows
-    return RowNumbers(forms, single, tuple(first[:-1]), columns, function)
+    return RowNumbers(forms, tuple(first[:-1]), columns, function)

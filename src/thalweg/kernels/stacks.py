@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from ..formulas.equations import Equations
 from .backends import Backend, backend_of
 from .formats import UPDATE_ONLY, Formats
 from .numba_cpu import DTYPES
+from .staged import tensor
 from .torch_ref import body, scalars_on_device
 
 Stacks = Sequence[Sequence[Tensor]]  # for each weight tensor itself and its states, (members, *shape) each
@@ -130,7 +131,7 @@ class ByReference:
             active = _shaped(rows.active[place :: rows.width], w)
             scalars = [_shaped(p[place :: rows.width].to(w.dtype), w) for p in passed]
             step, *new = body(self.equations)(g, w, *states, *scalars)
-            after = [_as(value, w) for value in new]
+            after = [tensor(value, w) for value in new]
             w.copy_(torch.where(active, w + step, w))
             for state, value in zip(states, after, strict=True):
                 state.copy_(torch.where(active, value, state))
@@ -144,10 +145,6 @@ class ByReference:
 def _shaped(rows: Tensor, w: Tensor) -> Tensor:
     """(members,) beside (members, *shape)."""
     return rows.reshape(-1, *[1] * (w.dim() - 1))
-
-
-def _as(value: Any, w: Tensor) -> Tensor:
-    return value if isinstance(value, Tensor) else w.new_full((), value)
 
 
 __all__ = ["Rows", "Segments", "Stacked", "Stacks", "stacked"]

@@ -20,6 +20,8 @@ what converts the states of a loaded checkpoint.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -41,25 +43,28 @@ def dtype_of(form: str) -> torch.dtype:
     return getattr(torch, form.split()[0])
 
 
-def mix(x: Tensor) -> Tensor:
-    """32 well mixed bits of 32 bits; the finalizer of MurmurHash3, on int64 tensors."""
+def mix(x: Any) -> Any:
+    """32 well mixed bits of 32 bits; the finalizer of MurmurHash3, on int64 arrays or tensors."""
     x = (x ^ (x >> 16)) * 0x85EBCA6B & _ALL
     x = (x ^ (x >> 13)) * 0xC2B2AE35 & _ALL
     return x ^ (x >> 16)
 
 
-def noise(tensor: int, t: int, stream: int, count: int, first: int = 0) -> Tensor:
+def key(tensor: Any, t: Any) -> Any:
+    """What the random bits of a tensor and a step begin from; of int64 arrays or tensors."""
+    return mix(mix((tensor + GOLDEN) & _ALL) ^ (t & _ALL))
+
+
+def noise(tensor: int, t: int, stream: int, count: int) -> Tensor:
     """16 random bits for each of `count` elements, as int64 (count,).
 
     Args:
         tensor: the number of the tensor.
         t: the step, counted from 1.
         stream: which of the tensor's values that are rounded at random.
-        first: the first element's place in the tensor.
     """
-    key = mix(mix(torch.tensor((tensor + GOLDEN) & _ALL)) ^ (t & _ALL))
-    element = torch.arange(first, first + count) + stream // 2 * PAIR
-    bits = (element * GOLDEN + key) & _ALL
+    element = torch.arange(count) + stream // 2 * PAIR
+    bits = (element * GOLDEN + key(torch.tensor(tensor), t)) & _ALL
     bits = (bits ^ (bits >> 16)) * 0x85EBCA6B & _ALL
     bits ^= bits >> 15
     return bits >> 16 if stream % 2 else bits & 0xFFFF

@@ -37,17 +37,11 @@ class _ScalarPrinter(Printer):
 
 
 @functools.cache
-def scalar_function(equations: Equations) -> Callable[..., tuple]:
+def scalar_function(equations: Equations, of_tensors: bool = False) -> Callable[..., tuple]:
     """f(t, loss, hyperparameters…, states of one number…) → (what the body needs, those states' new values).
 
-    Arguments may be numbers or NumPy arrays with one value per member.
+    Arguments may be numbers or NumPy arrays with one value per member, or float64 tensors if `of_tensors`.
     """
-    return _scalars(equations, False)
-
-
-@functools.cache
-def _scalars(equations: Equations, of_tensors: bool) -> Callable[..., tuple]:
-    """`scalar_function` by the functions of NumPy, or of torch."""
     program, printer = lower(equations), _ScalarPrinter()
     lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.scalars]
     arguments = ", ".join(("t", "loss", *equations.hyperparameters, *(name for name, _ in program.row_states)))
@@ -84,7 +78,7 @@ def scalars_on_device(
     equations: Equations, t: torch.Tensor, loss: torch.Tensor, table: torch.Tensor, row_states: Sequence[torch.Tensor]
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """`scalar_function` in float64 where its arguments lie: (rows,) each, the table with a column for each."""
-    computed = _scalars(equations, True)(t, loss, *table.unbind(1), *row_states)
+    computed = scalar_function(equations, True)(t, loss, *table.unbind(1), *row_states)
     passed, advanced = ([_constant_as(v, t) for v in part] for part in computed)
     return passed, advanced
 
@@ -207,26 +201,9 @@ def _move(
         update(alone, w, w, [s.clone() for s in states], t, hyperparameters)
 
 
-def second(
-    formula: Formula,
-    weights: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    hyperparameters: Mapping[str, float] | None = None,
-) -> None:
-    """Move the weights of a model, in place, from where the first gradients were taken to where the formula wants
-    second ones; those of most rules stay."""
-    values = {**formula.hyperparameters, **(hyperparameters or {})}
-    each = [
-        uphill(form.equations.second, w, g, values)
-        for w, g in zip(weights, gradients, strict=True)
-        if (form := formula.of_shape(w.shape)).equations.second is not None
-    ]
-    for update, (new, _) in zip(each, staged.advance(each), strict=True):
-        update.w.copy_(new)
-
-
 def uphill(equations: Equations, w: Tensor, g: Tensor, values: Mapping[str, float]) -> TensorUpdate:
-    """What a tensor needs for `second`."""
+    """What a tensor needs to go, by a formula's `second`, from where its first gradient was taken to where it wants a
+    second one."""
     return TensorUpdate(equations, w, g, (), scalars(equations, values, {}, 0, float("nan")))
 
 

@@ -28,10 +28,10 @@ import torch
 
 from ..errors import UsageError
 from ..formulas.equations import Equations
+from . import storage
 from .formats import Formats, FusedOptions
 from .generated import module
 from .lower import lower
-from .storage import GOLDEN
 from .torch_ref import scalar_function, scalars_on_device
 from .triton_source import BLOCK, COLUMNS, POINTERS, Source
 
@@ -146,7 +146,7 @@ class Step:
         self.lines[:, : kernel.streams] = self.address
         self.lines[:, kernel.streams + 1] = np.where(self.active[self.row], self.length, 0)
         if kernel.noisy:
-            self.lines[:, kernel.streams + 3] = _keys(self.noise[:, 0], self.t[self.row])
+            self.lines[:, kernel.streams + 3] = storage.key(self.noise[:, 0], self.t[self.row].astype(np.int64))
         aligned = not (self.address & 15).any()
         arguments = (_send(self.message, self.device), self.owner, count, self.factor, aligned)
         _launch(kernel.segments, len(self.owner), arguments, num_warps=kernel.warps)
@@ -238,19 +238,6 @@ def capturing(device: torch.device) -> bool:
 
 def _launch(function: Any, instances: int, arguments: Sequence[Any], **options: int) -> None:
     function[(instances,)](*arguments, **options)
-
-
-def _keys(tensors: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """What the random bits of each tensor and step begin from; `storage.noise`."""
-    return _mix(_mix((tensors + GOLDEN) & 0xFFFFFFFF) ^ (t.astype(np.int64) & 0xFFFFFFFF))
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """`storage.mix`, in NumPy."""
-    words = x.astype(np.uint32)
-    words = (words ^ (words >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    words = (words ^ (words >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return (words ^ (words >> np.uint32(16))).astype(np.int64)
 
 
 def _instances(length: np.ndarray, device: torch.device) -> tuple[torch.Tensor, np.ndarray]:
