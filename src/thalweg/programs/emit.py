@@ -25,10 +25,6 @@ FLAGS = ("contract", "nsz")
 SUMS = (*FLAGS, "reassoc")  # a sum may be taken in any order; NaN and infinity stay what they are
 
 
-def bytes_of(dtype: torch.dtype) -> int:
-    return dtype.itemsize
-
-
 def in_memory(dtype: torch.dtype) -> Any:
     return I8 if dtype == torch.bool else TYPES[dtype]
 
@@ -347,14 +343,11 @@ class Body(Arithmetic):
     def index(self, at: Affine) -> Any:
         total = None if at.terms and not at.constant.coefficients else self.dim(at.constant)
         for counter, factor in at.terms:
-            term = self.counter(counter)
+            term: Any = counter.value
             if factor != Dim((1,)):
                 term = self.builder.mul(term, self.dim(factor), flags=["nsw"])
             total = term if total is None else self.builder.add(total, term, flags=["nsw"])
         return total
-
-    def counter(self, counter: Any) -> Any:
-        return counter.value
 
     def load(self, buffer: Any, at: Affine) -> Any:
         value = self.builder.load(self._pointer(buffer, at))

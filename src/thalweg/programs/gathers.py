@@ -11,7 +11,7 @@ from . import rows
 from .assembly import loops_over
 from .dims import ONE, Affine, Dim
 from .operations import Context, Uncovered, aten, element, rule, start_of
-from .values import Index, Value, broadcast, expanded, permuted, selected, sliced, with_axes, with_axis
+from .values import Index, Shape, Value, broadcast, expanded, permuted, selected, sliced, with_axes, with_axis
 
 
 class _Read:
@@ -113,7 +113,7 @@ def _scatter_add(c: Context, x: Value, axis: int, ids: Value, source: Value) -> 
 
 
 def _written(c: Context, x: Value, axis: int, ids: Value, source: Any, add: bool) -> Value:
-    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    out = c.assembly.store(x, dense=True)
     add_at(c, out, axis, ids, source, add)
     return out
 
@@ -130,16 +130,20 @@ def add_at(c: Context, out: Value, axis: int, ids: Value, source: Any, add: bool
     loops_over(c.assembly, ids.shape, inside, place.buffer)
 
 
-@rule(aten.index.Tensor)
-def _index(c: Context, x: Value, ids: Sequence[Value | None]) -> Value:
-    """x[ids]: integer tensors, which lie side by side among the axes."""
+def _side_by_side(ids: Sequence[Value | None], doing: str) -> tuple[list[int], list[Value], Shape]:
+    """The axes, one beside the other, that integer tensors are for, and the tensors, in one shape."""
     given = [k for k, i in enumerate(ids) if i is not None]
     tensors = [i for i in ids if i is not None]
     if any(i.dtype == torch.bool for i in tensors) or given != list(range(given[0], given[0] + len(given))):
-        raise Uncovered("no rule for an index by a mask, or by tensors apart")
-    x, first = c.assembly.memory(x), given[0]
+        raise Uncovered(f"no rule for {doing} by a mask, or by tensors apart")
     shape = broadcast([i.shape for i in tensors])
-    spread = [expanded(i, shape) for i in tensors]
+    return given, [expanded(i, shape) for i in tensors], shape
+
+
+@rule(aten.index.Tensor)
+def _index(c: Context, x: Value, ids: Sequence[Value | None]) -> Value:
+    given, spread, shape = _side_by_side(ids, "an index")
+    x, first = c.assembly.memory(x), given[0]
 
     def at(e: Any, index: Index) -> Any:
         inner = index[first : first + len(shape)]
@@ -151,13 +155,10 @@ def _index(c: Context, x: Value, ids: Sequence[Value | None]) -> Value:
 
 @rule(aten.index_put.default)
 def _index_put(c: Context, x: Value, ids: Sequence[Value | None], values: Value, accumulate: bool = False) -> Value:
-    tensors, given = [i for i in ids if i is not None], [k for k, i in enumerate(ids) if i is not None]
-    if any(i.dtype == torch.bool for i in tensors) or given != list(range(given[0], given[0] + len(given))):
-        raise Uncovered("no rule for writing by a mask, or by tensors apart")
-    shape, first, last = broadcast([i.shape for i in tensors]), given[0], given[-1] + 1
-    spread = [expanded(i, shape) for i in tensors]
+    given, spread, shape = _side_by_side(ids, "writing")
+    first, last = given[0], given[-1] + 1
     whole = expanded(values, (*x.shape[:first], *shape, *x.shape[last:]))
-    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    out = c.assembly.store(x, dense=True)
     rows = list(range(first, first + len(shape)))
     whole = permuted(whole, [*rows, *(k for k in range(whole.rank) if k not in rows)])
     turned = permuted(out, [*given, *(k for k in range(out.rank) if k not in given)])
@@ -189,7 +190,7 @@ def _arg_extreme(c: Context, x: Value, axis: int | None = None, keep: bool = Fal
 @rule(aten.select_scatter.default)
 def _select_scatter(c: Context, x: Value, source: Value, axis: int, at: Any) -> Value:
     axis %= x.rank
-    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    out = c.assembly.store(x, dense=True)
     c.assembly.store(source, selected(out, axis, start_of(at, x.shape[axis])))
     return out
 
@@ -199,6 +200,6 @@ def _slice_scatter(
     c: Context, x: Value, source: Value, axis: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Value:
     axis %= x.rank
-    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    out = c.assembly.store(x, dense=True)
     c.assembly.store(source, sliced(out, axis, start_of(start, x.shape[axis]), source.shape[axis], step))
     return out

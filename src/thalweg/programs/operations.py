@@ -317,7 +317,7 @@ def _diagonal(c: Context, x: Value, offset: int = 0, dim1: int = 0, dim2: int = 
 
 @rule(aten.diagonal_scatter.default)
 def _diagonal_scatter(c: Context, x: Value, source: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
-    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    out = c.assembly.store(x, dense=True)
     c.assembly.store(source, diagonal(out, offset, dim1, dim2, source.shape[-1]))
     return out
 

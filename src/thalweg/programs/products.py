@@ -143,6 +143,11 @@ class Vectors:
     def zero(self) -> Any:
         return ir.Constant(self.type, [0.0] * self.lanes)
 
+    def masks(self, size: int) -> list[Any]:
+        """For each vector of a row of so many values; None where all lanes have one."""
+        counts = [min(size - k, self.lanes) for k in range(0, size, self.lanes)]
+        return [None if count == self.lanes else self.mask(count) for count in counts]
+
     def mask(self, count: int) -> Any:
         return ir.Constant(self.mask_type, [int(k < count) for k in range(self.lanes)])
 
@@ -279,15 +284,10 @@ class _Contraction:
         if self.columns % self.tile.columns:
             over(I64(whole * self.tile.columns), self.columns % self.tile.columns)
 
-    def _masks(self, columns: int) -> list[Any]:
-        lanes = self.tile.lanes
-        counts = [min(columns - k, lanes) for k in range(0, columns, lanes)]
-        return [None if count == lanes else self.vectors.mask(count) for count in counts]
-
     def _start(self, first: Any, columns: int) -> list[Any]:
         """What the sums of one row start from."""
         b, v = self.e.builder, self.vectors
-        masks = self._masks(columns)
+        masks = v.masks(columns)
         if self.bias is None:
             return [v.zero() for _ in masks]
         source = b.gep(self.e.pointers[self.bias.buffer], [b.add(self.e.dim(self.bias.offset), first)])
@@ -354,7 +354,7 @@ class _Contraction:
     def _one(self, at: list[Any], points: list[tuple[Dim, Dim]], columns: int, length: Any, start: Any) -> None:
         """One tile: its sum over the inner axes, to memory. `start`: whether to go on from there, else from what."""
         e, b, v = self.e, self.e.builder, self.vectors
-        masks, (again, first) = self._masks(columns), start
+        masks, (again, first) = v.masks(columns), start
         vectors = len(masks)
         left, right, out = (e.pointers[p.buffer] for p in (self.left, self.right, self.out))
         targets = [b.gep(out, [b.add(at[2], e.dim(o))], inbounds=True) for _, o in points]

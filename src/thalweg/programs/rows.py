@@ -79,8 +79,7 @@ class _Rows:
         counters = [Counter(ONE if k == axis else s) for k, s in enumerate(x.shape)]
         self.counters = [c for k, c in enumerate(counters) if k != axis]
         self.index = [Affine() if k == axis else Affine(((c, ONE),)) for k, c in enumerate(counters)]
-        counts = [min(self.size - k, self.lanes) for k in range(0, self.size, self.lanes)]
-        self.masks = [None if count == self.lanes else self.v.mask(count) for count in counts]
+        self.masks = self.v.masks(self.size)
 
     def over(self, row: Callable[[_Rows], None]) -> None:
         loops(self.e, self.counters, lambda: row(self))
