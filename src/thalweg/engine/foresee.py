@@ -66,31 +66,15 @@ def smaller(programs: Members, would: Forecast) -> Forecast:
 
 
 def _of(programs: Members, foreseen: Sequence[Any]) -> Forecast:
-    stages = stages_of(programs, Pace(each_of(programs, foreseen)))
+    stages = tuple(stages_of(programs, Pace(each_of(programs, foreseen))))
+    facts = programs.problem.name, max(one.at_once for one in foreseen), stages, tuple(foreseen)
     if isinstance(programs, Loops):
-        reported = max(one.reported for one in foreseen)
-        return Forecast(
-            problem=programs.problem.name,
-            cores=max(one.at_once for one in foreseen),
-            stages=tuple(stages),
-            programs=tuple(foreseen),
-            data=None,
-            disk=table_bytes(programs.plan, sum(stage.runs for stage in stages), reported),
-            free=free_memory(),
-            warnings=(),
-            opening=programs.opening,
-        )
+        disk = table_bytes(programs.plan, sum(stage.runs for stage in stages), max(one.reported for one in foreseen))
+        return Forecast(*facts, data=None, disk=disk, free=free_memory(), warnings=(), opening=programs.opening)
     assert isinstance(programs, Programs)
-    return Forecast(
-        problem=programs.problem.name,
-        cores=max(one.at_once for one in foreseen),
-        stages=tuple(stages),
-        programs=tuple(foreseen),
-        data=data_bytes(programs),
-        disk=disk_bytes(programs, stages, [(one.saved, one.members * one.at_once) for one in foreseen]),
-        free=free_memory(programs.place.device),
-        warnings=tuple(too_large(programs)),
-    )
+    disk = disk_bytes(programs, stages, [(one.saved, one.members * one.at_once) for one in foreseen])
+    free, warnings = free_memory(programs.place.device), tuple(too_large(programs))
+    return Forecast(*facts, data=data_bytes(programs), disk=disk, free=free, warnings=warnings)
 
 
 def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast:

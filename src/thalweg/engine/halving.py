@@ -78,11 +78,6 @@ def mean_epochs(
     }
 
 
-def _repeats(rows: Sequence[BlockRow]) -> list[tuple[int, int | None]]:
-    """Each seed and fold that settings are trained with."""
-    return list(dict.fromkeys((row.seed, row.fold) for row in rows))
-
-
 def _epochs(plan: Plan, count: int, upcoming: Sequence[int], anew: bool) -> int:
     """Epochs that a group of settings takes in all, of one seed each."""
     total = 0
@@ -128,7 +123,7 @@ def regrouped(
     competitors = {setting for row in rows for setting in row.settings}
     best = [s for s in survivors(programs.plan, losses, narrow) if s in competitors]
     place = {(r.seed, r.fold, s): (r, k) for r in rows for k, s in enumerate(r.settings)}
-    seeds, folds = (list(dict.fromkeys(values)) for values in zip(*_repeats(rows), strict=True))
+    seeds, folds = (list(dict.fromkeys(values)) for values in zip(*((r.seed, r.fold) for r in rows), strict=True))
     blocks = programs.blocks(best, seeds, folds) if best else ()
     return [[place[seed, fold, setting] for setting in settings] for seed, settings, fold in blocks]
 

@@ -87,7 +87,8 @@ class Outlook:
         self._parts += rounds + round(growth)
         grown = growth * len(plan.settings) / len(plan.rates) * self._run(programs, halved=True)
         self._later += plan.seeds * (grown + 2 * levels * rounds * self._run(programs)) * _idle(plan.seeds)
-        self._later_passes += plan.seeds * (growth + rounds) * self._passes_of_a_seed(programs)
+        passes = len(programs.all) * len(plan.search_folds) * plan.epochs  # of a seed: few members of each program
+        self._later_passes += plan.seeds * (growth + rounds) * passes
 
     def _growth(self, plan: Plan) -> float:
         """Rates by which the grid is expected to grow beyond those that are there."""
@@ -112,10 +113,6 @@ class Outlook:
             for look in plan.confirmations
         )
         self._later_passes += len(programs.all) * (seeds * plan.epochs + judged * JUDGED)
-
-    def _passes_of_a_seed(self, programs: Members) -> int:
-        """Of blocks with a few members of each program."""
-        return len(programs.all) * len(programs.plan.search_folds) * programs.plan.epochs
 
     def _run(self, programs: Members, halved: bool = False) -> float:
         """Of a run of each fold, on average over the plan's settings."""
