@@ -42,7 +42,6 @@ from thalweg.engine.block_run import STEPS_SECONDS, checkpoint_pause
 from thalweg.engine.cluster import PAUSE, RATE, UNREAD
 from thalweg.engine.ledger import Ledger
 from thalweg.engine.messages import Ended, Event, Job, Passed, Saved, Steps, StopFlag
-from thalweg.engine.outlook import Outlook
 from thalweg.engine.pace import Pace
 from thalweg.engine.programs import Programs
 from thalweg.engine.progress import Progress
@@ -131,9 +130,8 @@ def ledger(problem: Prepared, workers: int, seed: int, folder: Path) -> dict[str
     cuts = [planned.settings[k : k + MEMBERS] for k in range(0, settings, MEMBERS)]
     with Store.create(folder / f"{workers}-{seed}.db", meta) as store, store.writing():
         store.add_blocks("search", [(seed, cut) for seed in range(seeds) for cut in cuts])
-        simulated, book = Simulated(workers, seed), Ledger(store, Progress())
         rows = store.blocks()
-        book.outlook = Outlook(Pace.of_rows(programs, rows), store, book.steps)
+        simulated, book = Simulated(workers, seed), Ledger(store, Progress(), Pace.of_rows(programs, rows))
         book.outlook.update(programs, "search")
         book.train(simulated, programs, rows, None, StopFlag())
         assert all(row.status == "finished" for row in store.blocks())

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def contiguous(shape: Sequence[Dim]) -> tuple[Dim, ...]:
 class Affine:
     """A place: Σ coefficient · counter + constant; a counter is a loop's, or a number read from memory."""
 
-    terms: tuple[tuple[object, Dim], ...] = ()
+    terms: tuple[tuple[Any, Dim], ...] = ()
     constant: Dim = ZERO
 
     @staticmethod

@@ -343,7 +343,7 @@ class Body(Arithmetic):
     def index(self, at: Affine) -> Any:
         total = None if at.terms and not at.constant.coefficients else self.dim(at.constant)
         for counter, factor in at.terms:
-            term: Any = counter.value
+            term = counter.value
             if factor != Dim((1,)):
                 term = self.builder.mul(term, self.dim(factor), flags=["nsw"])
             total = term if total is None else self.builder.add(total, term, flags=["nsw"])
