@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import ProblemError
 from ..language import say
 from . import fit
 from .metrics import binary, positions
@@ -66,7 +65,7 @@ class Foreign:
         """A scalar.
 
         Raises:
-            ProblemError: it gave something else than a number; and whatever the metric itself raises.
+            ValueError: it gave something else than a number; and whatever the metric itself raises.
         """
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is undefined on these samples, which NaN says
@@ -77,13 +76,13 @@ class Foreign:
         try:
             number = torch.as_tensor(value).double()
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ProblemError(
+            raise ValueError(
                 say("it returned something of type {kind}; it must return one number", kind=type(value).__name__)
             ) from error
         if number.ndim and self.library == OWN and len(number) == len(outputs):
             return number.mean()
         if number.numel() != 1:
-            raise ProblemError(
+            raise ValueError(
                 say("it returned a tensor of shape {shape}; it must return one number", shape=tuple(number.shape))
             )
         return number.reshape(())
