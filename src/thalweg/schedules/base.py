@@ -242,7 +242,8 @@ class Schedule(Declared, ABC):
     @property
     def parts(self) -> tuple[Schedule, ...]:
         """The schedules it is made of."""
-        return ()
+        given = (getattr(self, f.name) for f in fields(self) if f.metadata["kind"] == "part")
+        return tuple(part for value in given for part in (value if isinstance(value, tuple) else (value,)))
 
     @property
     def depth(self) -> int:

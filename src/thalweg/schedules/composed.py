@@ -30,10 +30,6 @@ class Chained(Schedule):
     restarts: ClassVar[bool] = False
     schedules: tuple[Schedule, ...] = parts()
 
-    @property
-    def parts(self) -> tuple[Schedule, ...]:
-        return self.schedules
-
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         return math.prod((one.formula(t, T, m) for one in self.schedules), start=1)
 
@@ -79,10 +75,6 @@ class Sequential(Schedule):
                     count2=len(self.milestones),
                 )
             )
-
-    @property
-    def parts(self) -> tuple[Schedule, ...]:
-        return self.schedules
 
     def _lengths(self, T: Any) -> list[tuple[int, Any]]:
         """(first step, steps) of each part."""

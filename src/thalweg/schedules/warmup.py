@@ -38,10 +38,6 @@ class Warmup(Schedule):
     steps: Length = length(0.1, whole=False)
     start: Number | None = optional(number(0.0, 0.0, 1.0))
 
-    @property
-    def parts(self) -> tuple[Schedule, ...]:
-        return (self.schedule,)
-
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         steps = steps_of(self.steps, T, m)
         start = 1 / (steps + 1) if self.start is None else self.start
