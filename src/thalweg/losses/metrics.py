@@ -1,9 +1,8 @@
 """Metrics with a name: which end is better, what they ask for, and whether they are a mean over samples.
 
 A mean over samples (`Mean`) is computed inside a population's program, chunk by chunk, like the loss. What is not, such
-as the area under a curve, has no value per chunk that could be averaged: it is computed of all samples at once
-(`Whole`), on the outputs that a program made. Both take the same outputs as the losses: scores before any softmax or
-sigmoid.
+as the area under a curve, has no value per chunk that could be averaged: it is computed of all samples at once, on the
+outputs that a program made. Both take the same outputs as the losses: scores before any softmax or sigmoid.
 Read next: `foreign.py`, for metrics of other libraries and of the user.
 """
 
@@ -75,8 +74,15 @@ class Mean(Metric):
         return torch.as_tensor(self.finish(mean.detach().numpy()), dtype=mean.dtype)
 
 
+class _OfPositions(Mean):
+    """A mean over positions, of which those of class id −100 do not count."""
+
+    def counts(self, targets: Tensor) -> Tensor | None:
+        return CrossEntropy().counts(targets)
+
+
 @dataclass(frozen=True, eq=False)
-class TopK(Mean):
+class TopK(_OfPositions):
     """The share of samples whose class is among the k with the largest scores.
 
     Outputs (samples, classes, …) or (samples, …, classes), class ids (samples, …); those of −100 do not count. Of equal
@@ -117,12 +123,9 @@ class TopK(Mean):
         before = (outputs > score) | ((outputs == score) & (place < ids))
         return _valid_mean(before.to(outputs.dtype).sum(axis) < self.k, targets, outputs.dtype)
 
-    def counts(self, targets: Tensor) -> Tensor | None:
-        return _valid(targets)
-
 
 @dataclass(frozen=True, eq=False)
-class Accuracy(Mean):
+class Accuracy(_OfPositions):
     """The share of right answers: of class ids, or of yes and no.
 
     Outputs (samples, classes, …) or (samples, …, classes) with class ids (samples, …): the class with the largest
@@ -153,12 +156,9 @@ class Accuracy(Mean):
         axis = fit.class_axis(self.name, outputs, targets, self.axis)
         return _valid_mean(outputs.argmax(axis) == targets, targets, outputs.dtype)
 
-    def counts(self, targets: Tensor) -> Tensor | None:
-        return None if targets.is_floating_point() else _valid(targets)
-
 
 @dataclass(frozen=True, eq=False)
-class Perplexity(Mean):
+class Perplexity(_OfPositions):
     """exp of the mean cross-entropy over all positions: among so many equally likely words a model chooses.
 
     Outputs and targets as of `CrossEntropy`; class ids of −100 do not count. The mean is taken over all samples before
@@ -187,20 +187,13 @@ class Perplexity(Mean):
     def mean(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._loss(outputs, targets)
 
-    def counts(self, targets: Tensor) -> Tensor | None:
-        return self._loss.counts(targets)
-
     def finish(self, means: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             return np.exp(means)
 
 
-class Whole(Metric):
-    """Of all samples at once: no mean over them."""
-
-
 @dataclass(frozen=True, eq=False)
-class F1(Whole):
+class F1(Metric):
     """2 TP / (2 TP + FP + FN): the harmonic mean of precision and recall.
 
     Outputs (samples, classes, …) or (samples, …, classes) with class ids (samples, …), of which −100 does not count; or
@@ -247,7 +240,7 @@ class F1(Whole):
 
 
 @dataclass(frozen=True, eq=False)
-class AUC(Whole):
+class AUC(Metric):
     """The area under the ROC curve: how often a yes scores above a no, ties counting half (Hanley & McNeil 1982).
 
     Outputs (samples, classes, …) with class ids (samples, …), of which −100 does not count: of two classes by the
@@ -284,7 +277,7 @@ class AUC(Whole):
 
 
 @dataclass(frozen=True, eq=False)
-class R2(Whole):
+class R2(Metric):
     """1 − Σ(y − x)² / Σ(y − ȳ)², the share of the targets' variance that is explained; of several columns the mean.
 
     1 is perfect, 0 is what the mean ȳ of these targets gives, and worse is below 0. NaN where the targets of a column
@@ -347,11 +340,6 @@ def positions(name: str, outputs: Tensor, targets: Tensor, axis: int | None = No
     scores, ids = outputs.movedim(at, -1).flatten(0, -2), targets.flatten()
     valid = ids != IGNORED
     return (scores, ids) if bool(valid.all()) else (scores[valid], ids[valid])
-
-
-def _valid(targets: Tensor) -> Tensor:
-    share = (targets != IGNORED).double()
-    return share.flatten(1).mean(1) if share.ndim > 1 else share
 
 
 def _valid_mean(right: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
