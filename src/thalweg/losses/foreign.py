@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import operator
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,10 +96,6 @@ def _inner(function: Any) -> Any:
     return function if hasattr(function, "__name__") else type(function)
 
 
-def _own(function: Any, outputs: Any, targets: Any) -> Any:
-    return function(outputs, targets)
-
-
 def _scikit(function: Any, outputs: Tensor, targets: Tensor) -> Any:
     inner = _inner(function)
     form = _form(inner.__name__, inner.__module__)
@@ -149,7 +146,7 @@ def _classified(name: str, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Te
     return (chances[:, 1] if two else chances), targets
 
 
-_CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {SCIKIT: _scikit, TORCHMETRICS: _torchmetrics, OWN: _own}
+_CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {SCIKIT: _scikit, TORCHMETRICS: _torchmetrics, OWN: operator.call}
 
 
 def thresholds(measure: Foreign) -> bool:

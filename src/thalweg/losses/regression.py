@@ -20,6 +20,11 @@ from .sampling import sampled_mse
 
 @dataclass(frozen=True, eq=False)
 class _Residual(Loss):
+    counterpart: ClassVar[Callable[..., Tensor]]
+
+    def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        return type(self).counterpart(outputs, targets, reduction=reduction)
+
     def fit(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
         fit.same_shape(self.name, outputs, targets, where)
 
@@ -46,9 +51,6 @@ class MSE(_Residual):
     counterpart: ClassVar[Callable[..., Tensor]] = F.mse_loss
     sampler: ClassVar[Callable[..., Tensor] | None] = staticmethod(sampled_mse)
 
-    def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
-        return F.mse_loss(outputs, targets, reduction=reduction)
-
 
 @dataclass(frozen=True, eq=False)
 class L1(_Residual):
@@ -66,9 +68,6 @@ class L1(_Residual):
     scale: ClassVar[Scale] = FROM_0
     likelihood: ClassVar[str] = "Laplace"
     counterpart: ClassVar[Callable[..., Tensor]] = F.l1_loss
-
-    def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
-        return F.l1_loss(outputs, targets, reduction=reduction)
 
 
 @dataclass(frozen=True, eq=False)
