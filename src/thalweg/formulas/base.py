@@ -175,8 +175,10 @@ class Formula(Typeset):
         if not self.by_shape and self.equations.elementwise:
             return self
         *_, rows, columns = matrix(shape, self.equations.batched)
-        form = self._for(shape, rows, columns)
         sides = {"rows": rows, "columns": columns}
+        known = {**self.options, "axes": len(shape), **sides}
+        asked = ((name, condition) for name, condition in self.by_shape.items() if self.options[name])
+        form = self.form(**{name: bool(eval(condition, {"__builtins__": {}}, known)) for name, condition in asked})
         if (side := max((sides[name] for name in form.equations.squares), default=0)) > WIDEST:
             raise FormulaError(
                 f"{self.label} makes a matrix of {side:,} × {side:,} numbers of a tensor of shape {tuple(shape)}, and "
@@ -184,11 +186,6 @@ class Formula(Typeset):
                 "so that such a tensor has another form, or train it by another rule, such as adamw."
             )
         return form
-
-    def _for(self, shape: Sequence[int], rows: int, columns: int) -> Formula:
-        known = {**self.options, "axes": len(shape), "rows": rows, "columns": columns}
-        asked = ((name, condition) for name, condition in self.by_shape.items() if self.options[name])
-        return self.form(**{name: bool(eval(condition, {"__builtins__": {}}, known)) for name, condition in asked})
 
     def form(self, **chosen: bool) -> Formula:
         """The form of the rule with these options of `by_shape`."""

@@ -85,8 +85,8 @@ def read(
     hyperparameters: Iterable[str],
     options: Mapping[str, Option],
     initial: Mapping[str, float | str],
-    shapes: Mapping[str, Shape] | None = None,
-    batched: bool = False,
+    shapes: Mapping[str, Shape],
+    batched: bool,
 ) -> Equations:
     """Run the function on symbols, and check what it returns."""
     parameters = inspect.signature(function).parameters
@@ -110,12 +110,17 @@ def read(
     read_by = set().union(*(e.free_symbols for e in read))
     used = [name for name in states if name in changed or symbols[name] in read_by]
     used_values = {name: values[name] for name in used}
-    each = _shapes(rule, used_values, {name: (shapes or {}).get(name) for name in used}, numbers)
+    each = _shapes(rule, used_values, shapes, numbers)
     for name in used:
         if initial.get(name) == WEIGHT_ITSELF and each[name] != WEIGHT:
             raise FormulaError(f"formula {rule}: state {name} begins at the weight and is {each[name]}; give a number.")
+    inference = Inference(rule, _uniform(numbers) | {symbol(name): shape for name, shape in each.items()})
     for what, moved in (("the step", step), ("at", at), ("again", again), ("shown", shown)):
-        _fits_weight(rule, what, moved, each, numbers)
+        shape = None if moved is None else inference.of(moved)
+        if shape is not None and not shape.fits(WEIGHT):
+            raise FormulaError(
+                f"formula {rule}: {what} is {shape}, and the weight is {WEIGHT}; bring it to that shape."
+            )
     for name in {n for n in used for value in sampled.values() if n in sampled or symbols[n] in value.free_symbols}:
         if each[name] != WEIGHT:
             raise FormulaError(
@@ -190,12 +195,11 @@ def _uniform(numbers: tuple[str, ...]) -> dict[sp.Symbol, Shape]:
 
 
 def _shapes(
-    rule: str, values: Mapping[str, sp.Expr], declared: Mapping[str, Shape | None], numbers: tuple[str, ...]
+    rule: str, values: Mapping[str, sp.Expr], declared: Mapping[str, Shape], numbers: tuple[str, ...]
 ) -> dict[str, Shape]:
     """The shape of each state: as declared, else that of the value it takes; without one, a value per weight."""
-    given: dict[str, Shape | None] = {n: WEIGHT if values[n] == symbol(n) else None for n in values}
-    given |= {name: shape for name, shape in declared.items() if shape is not None}
-    known = _uniform(numbers) | {symbol(name): shape for name, shape in given.items() if shape is not None}
+    known = _uniform(numbers) | {symbol(name): WEIGHT for name, value in values.items() if value == symbol(name)}
+    known |= {symbol(name): shape for name, shape in declared.items() if name in values}
     shapes = of_states(rule, {symbol(name): value for name, value in values.items()}, known)
     inference = Inference(rule, {**known, **shapes})
     for name, value in values.items():
@@ -206,17 +210,6 @@ def _shapes(
                 f"{{{name!r}: …}} as its values are, or reduce them."
             )
     return {name: shapes[symbol(name)] for name in values}
-
-
-def _fits_weight(
-    rule: str, what: str, value: sp.Expr | None, states: Mapping[str, Shape], numbers: tuple[str, ...]
-) -> None:
-    if value is None:
-        return
-    shapes = _uniform(numbers) | {symbol(name): shape for name, shape in states.items()}
-    shape = Inference(rule, shapes).of(value)
-    if shape is not None and not shape.fits(WEIGHT):
-        raise FormulaError(f"formula {rule}: {what} is {shape}, and the weight is {WEIGHT}; bring it to that shape.")
 
 
 def _run(function: Callable[..., Update], rule: str, positional: list[Any], named: dict[str, Any]) -> Update:
