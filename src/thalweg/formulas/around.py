@@ -74,16 +74,8 @@ class Wrapper:
                 "adamw, or one made by @tw.formula."
             )
         words = {shape: word for word, shape in NAMED.items()}
-        given = {
-            "source": self.source,
-            "year": self.year,
-            "parents": (rule.name,),
-            "direction": rule.direction,
-            "rate": rule.rate,
-            "idea": self.idea,
-            "departs": self.departs,
-            "doc": self.doc,
-        }
+        given = {fact: getattr(self, fact) for fact in ("source", "year", "idea", "departs", "doc")}
+        given |= {"parents": (rule.name,), "direction": rule.direction, "rate": rule.rate}
         made: Formula = formula(
             Around(self, rule, tuple((own or {}).items())),
             name=name,

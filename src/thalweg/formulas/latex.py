@@ -8,7 +8,7 @@ state divided by 1 − βᵗ gets a hat.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -242,6 +242,10 @@ def _is_correction(factor: sp.Expr, state: sp.Expr) -> bool:
     return steps == _t and beta in state.free_symbols
 
 
+def _call(word: str) -> Callable[[StrPrinter, Any], str]:
+    return lambda printer, expr: f"{word}({', '.join(map(printer.doprint, expr.args))})"
+
+
 class _Plain(StrPrinter):
     """SymPy's text, with the words of the formulas' vocabulary."""
 
@@ -252,14 +256,7 @@ class _Plain(StrPrinter):
             text = f"where({self._print(condition)}, {self._print(value)}, {text})"
         return text
 
-    def _print_Max(self, expr: Any) -> str:
-        return f"maximum({', '.join(map(self._print, expr.args))})"
-
-    def _print_Min(self, expr: Any) -> str:
-        return f"minimum({', '.join(map(self._print, expr.args))})"
-
-    def _print_Equality(self, expr: Any) -> str:
-        return f"equal({', '.join(map(self._print, expr.args))})"
+    _print_Max, _print_Min, _print_Equality = map(_call, ("maximum", "minimum", "equal"))
 
     def _print_matmul(self, expr: Any) -> str:
         return " @ ".join(self.parenthesize(a, PRECEDENCE["Mul"], strict=False) for a in expr.args)

@@ -91,9 +91,7 @@ def chosen_form(forms: Sequence[tuple[Formula, DropIn]], given: Mapping[str, Any
 
 def _catalogued(maker: Any, fixed: Mapping[str, Any]) -> Formula | None:
     """The formula that agrees with a class of torch.optim with these arguments."""
-    if not str(maker.__module__).startswith("torch.optim"):
-        return None
-    if not (forms := forms_of(maker.__name__)):
+    if not str(maker.__module__).startswith("torch.optim") or not (forms := forms_of(maker.__name__)):
         return None
     rule, _ = chosen_form(forms, fixed)
     done = {"foreach", "fused"} | {name for _, d in forms for name in d.chosen_by} - {*rule.hyperparameters}

@@ -115,15 +115,11 @@ def _parameters(given: ast.arguments) -> dict[str, inspect.Parameter]:
     before, behind = [*given.posonlyargs, *given.args], given.kwonlyargs
     if len(before) + len(behind) > MOST_PARAMETERS:
         raise FormulaError(f"the rule has more than {MOST_PARAMETERS} parameters; leave some out.")
-    parameters = {}
-    for argument, default in [*((one, None) for one in before), *zip(behind, given.kw_defaults, strict=True)]:
-        name, kind = _name(argument, argument.arg), inspect.Parameter.POSITIONAL_OR_KEYWORD
-        value: Any = inspect.Parameter.empty
-        if argument in behind:
-            kind = inspect.Parameter.KEYWORD_ONLY
-            value = value if default is None else _number(default)
-        parameters[name] = inspect.Parameter(name, kind, default=value)
-    return parameters
+    parameters = [inspect.Parameter(_name(one, one.arg), inspect.Parameter.POSITIONAL_OR_KEYWORD) for one in before]
+    for one, default in zip(behind, given.kw_defaults, strict=True):
+        value = inspect.Parameter.empty if default is None else _number(default)
+        parameters.append(inspect.Parameter(_name(one, one.arg), inspect.Parameter.KEYWORD_ONLY, default=value))
+    return {one.name: one for one in parameters}
 
 
 def _number(node: ast.expr) -> float:
