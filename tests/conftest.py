@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from thalweg.study.study import Study, compare
 
 from .cases import WHOLE
 from .devices import on_device
-from .studies import PROGRAM, TINY
+from .studies import TINY
+from .warm import Forked
 
 # The same cases on every machine, so that a change is judged by itself; `make bench` looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -119,20 +119,9 @@ def copied(tiny: Study, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def started(tmp_path: Path) -> Callable[..., Forked]:
     """Start `thalweg …` as a process of its own, in an empty folder."""
-
-    def start(*words: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *map(str, words)],
-            cwd=tmp_path,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "COLUMNS": "80"},
-        )
-
-    return start
+    return partial(Forked, cwd=tmp_path, COLUMNS="80")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +40,7 @@ def steps_recorded(path: Path) -> int:
         store.close()
 
 
-def wait_for(ready: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 60) -> None:
+def wait_for(ready: Callable[[], bool], process: Any, seconds: float = 60) -> None:
     """Until something is so; fails if the process ends before."""
     until = time.monotonic() + seconds
     while not ready():

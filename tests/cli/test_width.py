@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +12,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 import thalweg as tw
-from tests.studies import PROGRAM
+from tests.warm import ran
 from thalweg.cli.main import app
 from thalweg.language import tell
 from thalweg.report.sections import Column, Section
@@ -32,13 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def printed(*words: str, folder: Path) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "80", "TERM": "dumb"},
-    )
+    done = ran(*words, cwd=folder, COLUMNS="80", TERM="dumb")
     assert done.returncode == 0, done.stderr
     return [line.rstrip() for line in done.stdout.splitlines()]
 

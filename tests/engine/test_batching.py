@@ -6,8 +6,6 @@ import itertools
 import math
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -41,6 +39,7 @@ from thalweg.study.study import Study, compare, resume
 
 from ..cases import mostly_slow, share
 from ..studies import steps_recorded, wait_for
+from ..warm import Forked
 
 FILE = """
 import torch
@@ -235,7 +234,7 @@ def test_a_killed_study_leaves_no_process(end: signal.Signals, spec: str, single
         str(path),
         "-q",
     ]
-    process = subprocess.Popen([sys.executable, "-c", code, *words], text=True, start_new_session=True)
+    process = Forked(*words, program=code)
     wait_for(lambda: steps_recorded(path) > 0, process, seconds=120)
     os.kill(process.pid, end)
     process.wait()

@@ -7,7 +7,6 @@ import os
 import pickle
 import shlex
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -28,7 +27,8 @@ from typer.testing import CliRunner
 
 import thalweg as tw
 from tests.cases import WHOLE, share
-from tests.studies import PROGRAM, wait_for
+from tests.studies import wait_for
+from tests.warm import Forked, ran
 from thalweg.cli.main import app
 from thalweg.engine.block_run import DISK_BYTES, DISK_SECONDS, checkpoint_pause
 from thalweg.engine.cluster import Cluster, shorter
@@ -165,9 +165,9 @@ def test_a_killed_driver_s_study_is_carried_on(nodes: Any, workers: Cluster, tmp
     (slow := tmp_path / "slow").touch()
     asked = ["--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--schedules", "constant", "--seeds", "2"]
     asked += ["--epochs", "4", "--confirmation", "2", "--grow", "0", "--refine", "0", "--quiet"]
-    command = [sys.executable, "-c", PROGRAM, "compare", f"{file}:train", *asked, "--cluster", nodes.address]
-    log, quiet = tmp_path / "log", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([*command, "--store", str(tmp_path / "a.db")], text=True, **quiet) as driver:
+    asked += ["--cluster", nodes.address, "--store", str(tmp_path / "a.db")]
+    log = tmp_path / "log"
+    with Forked("compare", f"{file}:train", *asked) as driver:
         wait_for(lambda: log.exists() and len(log.read_text().splitlines()) >= 10, driver)
         driver.kill()
     slow.unlink()
@@ -438,7 +438,8 @@ def problem():
 LAYERS = "from torch import nn\ndef network():\n    return nn.Linear(4, 1)\n"
 THERE = """
 import pickle, sys
-(problem, fingerprint), (plan, ways) = (pickle.loads(part) for part in pickle.load(sys.stdin.buffer))
+from pathlib import Path
+(problem, fingerprint), (plan, ways) = (pickle.loads(part) for part in pickle.loads(Path(sys.argv[1]).read_bytes()))
 assert problem.fingerprint == fingerprint and "layers" not in sys.modules
 print(problem.model(), plan.settings[0].lr, list(plan.formulas))
 """
@@ -460,8 +461,9 @@ def test_what_is_sent_needs_none_of_the_files_that_it_came_from(tmp_path: Path) 
     content = whole_problem(programs), whole_plan(programs)
     for file in tmp_path.iterdir():
         file.unlink()
-    there = subprocess.run([sys.executable, "-c", THERE], input=pickle.dumps(content), capture_output=True, timeout=60)
-    assert b"Linear(in_features=4, out_features=1, bias=True) 0.5 ['sgd', 'mine']" in there.stdout, there.stderr
+    (tmp_path / "sent").write_bytes(pickle.dumps(content))
+    there = ran(tmp_path / "sent", program=THERE)
+    assert "Linear(in_features=4, out_features=1, bias=True) 0.5 ['sgd', 'mine']" in there.stdout, there.stderr
 
 
 @pytest.mark.slow

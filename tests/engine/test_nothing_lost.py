@@ -10,7 +10,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -26,20 +25,15 @@ from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 
 from ..cases import mostly_slow, times
-from ..studies import PROGRAM, TINY
+from ..studies import TINY
+from ..warm import ran
 
-ROOT = Path(__file__).parents[2]
+KILLS = "import runpy; runpy.run_module('tests.engine.kills', run_name='__main__')"
 
 
 def killed(study: str, folder: Path, count: int, seed: int) -> dict[str, Any]:
     """What `kills.py` found, where each study came to the end of one that nobody killed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.engine.kills", study, str(folder), str(count), str(seed)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = ran(study, folder, count, seed, program=KILLS)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert len(found["studies"]) == count
@@ -200,7 +194,7 @@ def test_a_real_disk_that_is_full(small_disk: Path, tiny: Study) -> None:
         "-q",
     ]
     store = small_disk / "study.db"
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *words, "--store", store], capture_output=True, text=True)
+    done = ran(*words, "--store", store)
     assert done.returncode == 1, done
     assert done.stderr.count("\n") == 1
     assert "cannot be written" in done.stderr
@@ -238,7 +232,7 @@ def test_a_store_that_one_may_only_read(tiny: Study, unfinished: Path) -> None:
             path.chmod(0o444)
         before = content(folder)
         folder.chmod(0o555)
-        done = subprocess.run([sys.executable, "-c", AS_NOBODY, *paths], capture_output=True, text=True)
+        done = ran(*paths, program=AS_NOBODY)
         folder.chmod(0o755)
         assert (done.returncode, done.stderr) == (0, "")
         shown = [f"{Study.open(p).verdict.sentence} {len(Study.open(p).curves())}" for p in sources]

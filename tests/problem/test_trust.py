@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 import thalweg as tw
-from tests.studies import PROGRAM
+from tests.warm import ran
 from thalweg.cli.result import finish
 from thalweg.cli.trust import ask
 from thalweg.errors import PlanError, ThalwegError
@@ -120,8 +119,7 @@ def test_a_module_is_found_without_running_it(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.slow
 def test_without_a_terminal_the_command_is_refused(foreign: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", PROGRAM, "resume", str(foreign), "-q", *words]
-        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ})
+        return ran("resume", foreign, "-q", *words)  # nothing stands at its input
 
     refused = run()
     assert refused.returncode == 2

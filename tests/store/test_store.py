@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +23,8 @@ from thalweg.plan.plan import Setting
 from thalweg.store import file as store_module
 from thalweg.store.file import Compacted, Store, kind_of
 from thalweg.study.study import Study, compare, resume
+
+from ..warm import ran
 
 SETTINGS = [Setting("sgd", 0.1, "constant"), Setting("adam", 1 / 3, "cosine"), Setting("adam", 0.5, "cosine")]
 ALIVE = np.array([-1, -1, -1])
@@ -53,7 +54,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 def elsewhere(code: str, *words: object) -> subprocess.CompletedProcess[str]:
     """Run code in another process."""
-    return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, timeout=60)
+    return ran(*words, program=code)
 
 
 # Round trip

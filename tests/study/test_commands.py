@@ -16,7 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 import thalweg as tw
-from tests.studies import PROGRAM, wait_for
+from tests.studies import wait_for
+from tests.warm import Forked
 from thalweg.cli.main import app
 from thalweg.errors import PlanError, ProblemError, TrainingError, WorkError
 
@@ -146,22 +147,8 @@ def test_runs_that_diverge_are_ended_and_counted(folder: Path) -> None:
     assert study.verdict.best.lr == 0.1
 
 
-def interrupted(store: Path) -> subprocess.Popen[str]:
-    words = [
-        sys.executable,
-        "-c",
-        PROGRAM,
-        "run",
-        line("--wait 60"),
-        "--rates",
-        "0.1",
-        "--store",
-        str(store),
-        "--epochs",
-        "3",
-        "-q",
-    ]
-    return subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def interrupted(store: Path) -> Forked:
+    return Forked("run", line("--wait 60"), "--rates", "0.1", "--store", store, "--epochs", "3", "-q")
 
 
 def children(folder: Path) -> list[int]:

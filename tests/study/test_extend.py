@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,8 @@ from typer.testing import CliRunner
 
 import thalweg as tw
 from tests.cases import share
-from tests.studies import PROGRAM, TINY, Breaks, steps_recorded, wait_for
+from tests.studies import TINY, Breaks, steps_recorded, wait_for
+from tests.warm import Forked
 from thalweg.cli.main import app
 from thalweg.engine.programs import Programs
 from thalweg.errors import PlanError, StoreError
@@ -87,10 +85,9 @@ def test_the_same_comparison_goes_on_with_it(copied: Path) -> None:
 def test_killed_in_between_it_is_resumed(copied: Path, tmp_path: Path) -> None:
     before = steps_recorded(copied)
     arguments = ["extend", str(copied), "--seeds", "8", "-q"]
-    with subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE, text=True) as process:
+    with Forked(*arguments) as process:
         wait_for(lambda: steps_recorded(copied) > before, process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
     half = tw.Study.open(copied)
     assert not half.finished
     assert (half.verdict.seeds, half.verdict.confirmed, half.verdict.looks) == (2, True, 0)  # as before
@@ -386,10 +383,9 @@ def test_stopped_at_a_step_it_goes_on_with_the_same_results(
 def test_killed_among_samples_or_epochs_it_is_resumed(copied: Path, more: list[str]) -> None:
     before = steps_recorded(copied)
     arguments = ["extend", str(copied), *more, "-q"]
-    with subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE, text=True) as process:
+    with Forked(*arguments) as process:
         wait_for(lambda: steps_recorded(copied) > before, process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
     half = tw.Study.open(copied)
     assert (half.finished, half.verdict.looks) == (False, 0)
     verdict = tw.resume(copied, progress=False).verdict

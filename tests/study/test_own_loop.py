@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import runpy
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +18,8 @@ from torch import nn
 from typer.testing import CliRunner
 
 import thalweg as tw
-from tests.studies import PROGRAM, steps_recorded, wait_for
+from tests.studies import steps_recorded, wait_for
+from tests.warm import Forked
 from thalweg.cli.main import app
 from thalweg.engine import execute
 from thalweg.errors import PlanError, ProblemError, ThalwegError, TrainingError
@@ -456,11 +455,10 @@ def test_processes_train_the_same(study: tw.Study, tmp_path: Path, cores: Callab
 @pytest.mark.slow
 def test_a_killed_study_goes_on(loop: Callable[..., str], tmp_path: Path) -> None:
     spec = loop("__import__('time').sleep(0.05)")
-    command = [sys.executable, "-c", PROGRAM, "compare", spec, *ASKED]
     store = tmp_path / "runs" / "train.db"
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with Forked("compare", spec, *ASKED, cwd=tmp_path) as process:
         wait_for(lambda: steps_recorded(store) > 8, process)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
     before = steps_recorded(store)
     done = CliRunner().invoke(app, ["compare", spec, *ASKED])
     assert done.exit_code == 0, done.output
