@@ -14,9 +14,13 @@ import subprocess
 import sys
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from .studies import PROGRAM
 
@@ -30,6 +34,15 @@ def context() -> ForkServerContext:
     chosen = multiprocessing.get_context("forkserver")
     chosen.set_forkserver_preload(IMPORTED)
     return chosen
+
+
+@contextmanager
+def warm_workers() -> Iterator[None]:
+    """Those of a study begin so, too; that they are started anew is asked in `engine/test_batching.py`."""
+    with pytest.MonkeyPatch.context() as patch:
+        chosen = context()
+        patch.setattr(multiprocessing, "get_context", lambda method: chosen)
+        yield
 
 
 class Forked:

@@ -39,7 +39,7 @@ from thalweg.study.study import Study, compare, resume
 
 from ..cases import mostly_slow, share
 from ..studies import steps_recorded, wait_for
-from ..warm import Forked
+from ..warm import Forked, warm_workers
 
 FILE = """
 import torch
@@ -202,7 +202,7 @@ def test_what_goes_wrong_in_a_worker_is_a_sentence(
     monkeypatch.setattr(run, "WORTH", 0.0)
     cores(2)
     (tmp_path / "workers.py").write_text(WORKERS)
-    with pytest.raises(TrainingError, match=words):
+    with warm_workers(), pytest.raises(TrainingError, match=words):
         compare(f"{tmp_path / 'workers.py'}:{function}", **WANTED, store=tmp_path / "workers.db")
 
 

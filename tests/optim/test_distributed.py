@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import thalweg as tw
+from tests.warm import context
 from thalweg.optim import sharded
 
 from . import processes
@@ -29,7 +30,8 @@ saved = pytest.mark.parametrize("name", SAVED)
 
 def started(world: int, folder: Path) -> list[dict[str, Any]]:
     """What each process found; they meet through a file, so that no port is needed."""
-    torch.multiprocessing.spawn(processes.work, (world, str(folder)), nprocs=world)
+    method = context().get_start_method()
+    torch.multiprocessing.start_processes(processes.work, (world, str(folder)), nprocs=world, start_method=method)
     return [torch.load(folder / f"{world}-{rank}.pt", weights_only=False) for rank in range(world)]
 
 

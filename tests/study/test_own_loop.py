@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import thalweg as tw
 from tests.studies import steps_recorded, wait_for
-from tests.warm import Forked
+from tests.warm import Forked, warm_workers
 from thalweg.cli.main import app
 from thalweg.engine import execute
 from thalweg.errors import PlanError, ProblemError, ThalwegError, TrainingError
@@ -441,7 +441,7 @@ def test_processes_train_the_same(study: tw.Study, tmp_path: Path, cores: Callab
         passes(run)
 
     parent = os.getpid()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warm_workers():
         patch.setattr(execute, "WORTH", 0.0)
         assert values(compare(local, tmp_path / "a.db")) == values(study)
         scale = 100.0
