@@ -146,7 +146,7 @@ def _classified(name: str, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Te
     return (chances[:, 1] if two else chances), targets
 
 
-_CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {SCIKIT: _scikit, TORCHMETRICS: _torchmetrics, OWN: operator.call}
+_CALLS: dict[str, Callable[..., Any]] = {SCIKIT: _scikit, TORCHMETRICS: _torchmetrics, OWN: operator.call}
 
 
 def thresholds(measure: Foreign) -> bool:
