@@ -6,18 +6,17 @@ Read next: `choice.py`, which runs are compared; `verdict/comparisons.py`, how.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ..language import say
 from ..plan.factors import OPTIMIZER, RATE, SCHEDULE, Factor, Kind, Level, hyperparameter
 from ..verdict.comparisons import Ranking, badness, rank
 from ..verdict.entries import Entry, Verdict
 from ..verdict.intervals import quantile, spread
+from ..verdict.verdict import edge_of
 from .choice import Choice, choose
 from .runs import DIVERGED, STOPPED, Runs, plain
 from .sentences import notes, sentence
@@ -87,7 +86,7 @@ class _Entries:
         further = {name: v for name, v in setting.items() if name not in ("optimizer", "schedule")}
         if lr == lr:
             further.pop("lr")
-        schedule, counted = setting.get("schedule"), self.counts[level]
+        schedule = setting.get("schedule")
         return Entry(
             optimizer="" if setting.get("optimizer") is None else str(setting["optimizer"]),
             letters=ranked.letters[k],
@@ -102,7 +101,7 @@ class _Entries:
             # One run shows no scatter, so it gives no chance.
             probability_best=ranked.probability[k] if self._scatters else math.nan,
             search_value=sign * self.choice.search[k],
-            edge=_edge(self.rates.get(level, []), lr),
+            edge=edge_of(self.rates.get(level, []), lr),
             test={},
             seconds_per_step=math.nan,
             state_bytes_per_weight=math.nan,
@@ -114,10 +113,7 @@ class _Entries:
             percentile_90=sign * quantile(column, 0.9) if len(column) > 1 else math.nan,
             spread=spread(column[:, None]),
             repeats=0 if self.choice.paired else len(column),
-            runs=counted["runs"],
-            settings=counted["settings"],
-            diverged=counted["diverged"],
-            stopped=counted["stopped"],
+            **self.counts[level],
         )
 
     @property
@@ -125,7 +121,7 @@ class _Entries:
         return bool(((~np.isnan(self.choice.cells)).sum(axis=0) > 1).any())
 
 
-def counts(runs: Runs) -> dict[Level, dict[str, int]]:
+def counts(runs: Runs) -> dict[Level, dict[str, Any]]:
     """candidate → its runs that count, how many diverged or were pruned, and its settings."""
     rows = runs.frame.assign(diverged=runs.frame["status"] == DIVERGED, stopped=runs.frame["status"] == STOPPED)
     table = rows.groupby("candidate", sort=False).agg(
@@ -134,11 +130,8 @@ def counts(runs: Runs) -> dict[Level, dict[str, int]]:
         diverged=("diverged", "sum"),
         stopped=("stopped", "sum"),
     )
-    return {plain(level): {name: int(row[name]) for name in row} for level, row in _records(table)}
-
-
-def _records(table: pd.DataFrame) -> list[tuple[Any, Mapping[str, Any]]]:
-    return list(zip(table.index, table.to_dict("records"), strict=True))
+    rows = table.to_dict("index").items()
+    return {plain(level): {name: int(count) for name, count in row.items()} for level, row in rows}
 
 
 def _rates(runs: Runs) -> dict[Level, list[float]]:
@@ -152,7 +145,3 @@ def _rates(runs: Runs) -> dict[Level, list[float]]:
 
 def _rate(level: Level) -> float:
     return float(level) if isinstance(level, int | float) and not isinstance(level, bool) else math.nan
-
-
-def _edge(rates: list[float], lr: float) -> str | None:
-    return {min(rates): "lowest", max(rates): "highest"}.get(lr) if len(set(rates)) > 1 else None

@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -167,7 +168,8 @@ def leads(of_levels: Sequence[Mapping[str, Any]], factor: Factor) -> list[Lead]:
     """
     order: list[Lead] = []
     latest: dict[Level, Mapping[str, Any]] = {}
-    for tried, several in itertools.groupby(sorted(of_levels, key=_tried), key=_tried):
+    count = itemgetter("tried")
+    for tried, several in itertools.groupby(sorted(of_levels, key=count), key=count):
         latest |= {row[factor.name]: row for row in several}
         before = order[-1].level if order else None
         level = min(latest, key=lambda one: (latest[one]["median"], latest[one]["mean"], one != before))
@@ -180,10 +182,6 @@ def leads(of_levels: Sequence[Mapping[str, Any]], factor: Factor) -> list[Lead]:
             agree = int((alone[0] <= alone.min(axis=0)).sum())
             order.append(Lead(level, tried, tried, latest[level]["median"], agree, alone.shape[1]))
     return order
-
-
-def _tried(row: Mapping[str, Any]) -> int:
-    return row["tried"]
 
 
 def sentence(of_levels: Sequence[Mapping[str, Any]], factor: Factor, sign: float = 1.0) -> str:

@@ -37,7 +37,7 @@ def chances(
     paired: bool = True,
     rivals: Sequence[np.ndarray] | None = None,
 ) -> list[float]:
-    """In which share of draws from the posterior each is the best.
+    """In which share of draws from the posterior each of several is the best.
 
     A candidate that diverged on some seeds is out of a draw as often as one of those seeds is among as many drawn with
     replacement.
@@ -53,19 +53,16 @@ def chances(
     seeds, _, width = cells.shape
     draw, lost = np.random.default_rng(seed), np.isposinf(cells)
     centre = np.where(np.isfinite(centre), centre, 0.0)
-    means = np.zeros((RESAMPLES, 1))
-    if width > 1 and paired:
+    if paired:
         ran = [some[..., np.isfinite(some).all(axis=(0, 1))] for some in rivals or ()]
         of = np.r_[np.arange(width), np.repeat(np.arange(len(ran)), [some.shape[-1] for some in ran])]
         every = np.concatenate([np.where(lost, centre, cells), *ran], axis=-1)
         centres = np.r_[centre, every[..., width:].mean(axis=(0, 1))]
         means = _drawn(centres, *_covariance(every - centres, overlap), of, draw)[:, :width]
-    elif width > 1:
-        means = _drawn(centre, *covariance(cells[:, 0]), np.arange(width), draw)
-    if paired:
         drawn = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) > 0
         means[drawn @ lost.any(axis=1)] = math.inf
     else:
+        means = _drawn(centre, *covariance(cells[:, 0]), np.arange(width), draw)
         counts = (~np.isnan(cells[:, 0])).sum(axis=0)
         out = 1 - (1 - lost[:, 0].sum(axis=0) / counts) ** counts
         means = np.where(draw.random((RESAMPLES, width)) < out, math.inf, means)

@@ -83,36 +83,31 @@ class Fresh:
         return {}
 
     def by_part(self, settings: Sequence[Setting], criterion: Criterion) -> np.ndarray | None:
-        """What `Losses.rows` gives, by parts of the samples in the place of folds; None where these are not known."""
-        values = self._cells(criterion.column, settings)
-        return None if values is None else np.where(np.isfinite(values), criterion.sign * values, np.inf)
+        """What `Losses.rows` gives, by parts of the samples in the place of folds; None where these are not known.
+
+        One seed alone tells nothing of others, on however many samples.
+        """
+        each = [self._by_setting.get(setting, self.runs[:0]) for setting in settings]
+        folds = np.unique(fold_codes(self.runs))
+        tables = [self._of_fold(criterion.column, [runs[fold_codes(runs) == fold] for runs in each]) for fold in folds]
+        present = [table for table in tables if table is not None]
+        if not present or len(present) < len(tables):
+            return None
+        values = np.concatenate(present, axis=1)
+        return np.where(np.isfinite(values), criterion.sign * values, np.inf)
 
     def cells(self, settings: Sequence[Setting], criterion: Criterion) -> np.ndarray | None:
         """What `Losses.rows` gives: (seeds, parts of the samples or folds, settings); None if a setting is missing."""
         values = self.by_part(settings, criterion)
         return self.losses(criterion).rows(settings) if values is None else values
 
-    def _cells(self, metric: str, settings: Sequence[Setting]) -> np.ndarray | None:
-        """Values (seeds, parts of the samples, settings), infinite where a run diverged; None where they are not known.
-
-        One seed alone tells nothing of others, on however many samples.
-        """
-        each = [self._by_setting.get(setting, self.runs[:0]) for setting in settings]
-        tables = [self._of_fold(metric, [runs[fold_codes(runs) == fold] for runs in each]) for fold in self._folds]
-        present = [table for table in tables if table is not None]
-        return np.concatenate(present, axis=1) if len(present) == len(tables) > 0 else None
-
     @cached_property
     def _by_setting(self) -> dict[Setting, pd.DataFrame]:
         """The runs of each setting, in the order of their seeds."""
         return by_setting(self.plan, self.runs.sort_values("seed", kind="stable"))
 
-    @cached_property
-    def _folds(self) -> list[int]:
-        return np.unique(fold_codes(self.runs)).tolist()
-
     def _of_fold(self, metric: str, each: Sequence[pd.DataFrame]) -> np.ndarray | None:
-        """As `_cells`, of the samples of one fold.
+        """Values (seeds, parts, settings) on the samples of one fold, infinite where a run diverged; None as `by_part`.
 
         Args:
             each: the runs of each setting on that fold, in the order of their seeds.

@@ -102,19 +102,7 @@ def _by_epoch(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 def table(standings: Sequence[Standing], factor: str, metric: str = "validation_loss") -> pd.DataFrame:
     """The rows of `Results.leaders`."""
-    rows = [
-        {
-            "epoch": one.epoch,
-            factor: one.level,
-            metric: one.value,
-            "rank": one.rank,
-            "leads": one.leads,
-            "behind": one.behind.mean,
-            "behind_low": one.behind.low,
-            "behind_high": one.behind.high,
-        }
-        for one in standings
-    ]
+    rows = [(s.epoch, s.level, s.value, s.rank, s.leads, s.behind.mean, s.behind.low, s.behind.high) for s in standings]
     columns = ["epoch", factor, metric, "rank", "leads", "behind", "behind_low", "behind_high"]
     return pd.DataFrame(rows, columns=columns)
 

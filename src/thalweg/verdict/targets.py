@@ -102,15 +102,11 @@ class Race:
         return pd.DataFrame([self._row(name, one) for name, one in self.reached.items()])
 
     def _row(self, name: str, one: Reached) -> dict[str, Any]:
-        second = self.seconds_per_step[name]
-        ends = {"low": one.median.low, "high": one.median.high}
-        times = {"median": one.median.mean, **ends, "restricted_mean": one.restricted_mean}
+        median, second = one.median, self.seconds_per_step[name]
+        times = {"median": median.mean, "low": median.low, "high": median.high, "restricted_mean": one.restricted_mean}
         facts = {"optimizer": name, "target": self.target, "runs": one.runs, "reached": one.reached}
-        return {
-            **facts,
-            **{f"steps_{key}": value for key, value in times.items()},
-            **{f"seconds_{key}": value * second for key, value in times.items()},
-        }
+        steps = {f"steps_{key}": value for key, value in times.items()}
+        return facts | steps | {f"seconds_{key}": value * second for key, value in times.items()}
 
 
 def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: float | None = None) -> Race | None:

@@ -20,6 +20,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,10 @@ def judge(
     """
     margin = plan.margin if margin is None else float(Range(0).check("margin", margin, PlanError))
     factor = rankable(plan, by)
-    criterion = plan.criterion if by_metric is None else _ranked_by(plan, members, by_metric)
+    criterion = plan.criterion
+    if by_metric is not None:
+        check_metric(by_metric, _measured(members), "metric of this study")
+        criterion = _criterion(plan, by_metric)
     search = search_losses(plan, members, factor.name)
     chosen = _best(factor, search)
     if not chosen:
@@ -130,7 +134,7 @@ def judge(
     )
     levels = [shown(setting[factor.name]) for setting in settings]
     verdict = Verdict(
-        entries=judged.entries(order, ranked, cells, judging),
+        entries=tuple(judged.entry(k, ranked, cells[..., k], judging) for k in order),
         groups=tuple(tuple(levels[k] for k in group) for group in ranked.groups),
         sentence="",
         notes=(),
@@ -202,36 +206,17 @@ class _Judged:
         rows = self.search.rows([setting])
         return math.nan if rows is None else self.criterion.sign * float(rows.mean())
 
-    def entries(self, order: Sequence[int], ranked: Ranking, cells: np.ndarray, samples: int) -> tuple[Entry, ...]:
-        """Best first.
+    def entry(self, k: int, ranked: Ranking, cells: np.ndarray, samples: int) -> Entry:
+        """That of a level.
 
         Args:
-            cells: what was ranked.
+            cells: (seeds, folds or parts) of what was ranked.
             samples: that judge, where they are evidence.
         """
-        metrics, tried = self._metrics(), self._tried()
-        longer = 1 if self.fresh.look is None else self.fresh.look.epochs / self.plan.epochs
-        again = self.fresh.losses(self.criterion)
-        steps = dict(zip(again.settings, again.steps, strict=True))  # of defaults that were not in the search
-        steps |= {s: round(longer * n) for s, n in zip(self.search.settings, self.search.steps, strict=True)}
-        evidence = {
-            k: {
-                "more_samples": ranked.more_parts[k] * (samples or 1),
-                "probability_best": ranked.probability[k] if cells[..., k].size > 1 else math.nan,  # one run says none
-                "spread": spread(cells[..., k], self.plan.overlap),
-                "steps": steps[self.settings[k]],
-                **tried[self.settings[k][self.factor.name]],
-            }
-            for k in order
-        }
-        return tuple(self._entry(k, ranked, metrics, evidence[k]) for k in order)
-
-    def _entry(
-        self, k: int, ranked: Ranking, metrics: Mapping[str, Sequence[Judged]], evidence: Mapping[str, Any]
-    ) -> Entry:
         plan, setting, sign = self.plan, self.settings[k], self.criterion.sign
         value, final = ranked.mean[k].by(self.criterion), self.confirmed is not None
-        loss = metrics["loss"][k].value if "loss" in metrics else Interval(math.nan, math.nan, math.nan)
+        metrics = {name: judged[k] for name, judged in self._metrics.items()}
+        loss = metrics["loss"].value if "loss" in metrics else Interval(math.nan, math.nan, math.nan)
         tuned = final and self.factor.name == "optimizer"
         default = self.fresh.default(setting, self.chosen[k], self.criterion) if tuned else None
         lost, mean_of_rest = badness(self.each_run[..., k])
@@ -247,14 +232,14 @@ class _Judged:
             may_be_best=ranked.may_be_best[k],
             regret=ranked.regret[k],
             search_value=self.before(setting),
-            edge=_edge([*plan["lr"].of(setting.optimizer), *plan.rates_of(setting, self.factor.name)], setting.lr),
+            edge=edge_of([*plan["lr"].of(setting.optimizer), *plan.rates_of(setting, self.factor.name)], setting.lr),
             test=self.fresh.test(setting) if final else {},
             seconds_per_step=seconds_per_step(plan, self.costs, setting),
             state_bytes_per_weight=4.0 * plan.states_of(setting),
             further=dict(setting.further),
             places=ranked.places[k],
             more_seeds=ranked.more_seeds[k],
-            metrics={name: judged[k] for name, judged in metrics.items()} if final else {},
+            metrics=metrics if final else {},
             default=default,
             tunability=_tunability(default, value, self.criterion),
             lost=lost,
@@ -262,10 +247,23 @@ class _Judged:
             percentile_90=sign * quantile(self.each_run[..., k].mean(axis=1), 0.9)
             if len(self.each_run) > 1
             else math.nan,
-            **evidence,
+            more_samples=ranked.more_parts[k] * (samples or 1),
+            probability_best=ranked.probability[k] if cells.size > 1 else math.nan,  # one run says none
+            spread=spread(cells, plan.overlap),
+            steps=self._steps[setting],
+            **self._tried[setting[self.factor.name]],
         )
 
-    def _tried(self) -> dict[Level, dict[str, int]]:
+    @cached_property
+    def _steps(self) -> dict[Setting, int]:
+        """Setting → the steps of a whole run."""
+        longer = 1 if self.fresh.look is None else self.fresh.look.epochs / self.plan.epochs
+        again = self.fresh.losses(self.criterion)  # with defaults that were not in the search
+        in_search = {s: round(longer * n) for s, n in zip(self.search.settings, self.search.steps, strict=True)}
+        return dict(zip(again.settings, again.steps, strict=True)) | in_search
+
+    @cached_property
+    def _tried(self) -> dict[Level, dict[str, Any]]:
         """level → its settings and runs in the search, and how many of these ended early."""
         behind = searched(self.plan, self.members, self.factor.name)
         settings = behind[setting_columns(self.plan)].drop_duplicates()[self.factor.name].value_counts()
@@ -279,11 +277,11 @@ class _Judged:
             for level, status in behind.groupby(self.factor.name, sort=False)["status"]
         }
 
+    @cached_property
     def _metrics(self) -> dict[str, list[Judged]]:
         """Metric → where each setting stands by it, for the metrics of which it is known whether higher is better."""
         result = {}
-        names = [name.removeprefix("validation_") for name in self.members if name.startswith("validation_")]
-        for name in self.criterion.directions(names, self.plan.directions):
+        for name in self.criterion.directions(_measured(self.members), self.plan.directions):
             other = _criterion(self.plan, name)
             if self.confirmed is None:
                 values = search_losses(self.plan, self.members, self.factor.name, other).rows(self.settings)
@@ -315,11 +313,9 @@ def _criterion(plan: Plan, by_metric: str) -> Criterion:
     return replace(criterion, epochs=plan.criterion.epochs)
 
 
-def _ranked_by(plan: Plan, members: pd.DataFrame, by_metric: str) -> Criterion:
-    """Another metric at the epochs that the study judges by."""
-    names = [name.removeprefix("validation_") for name in members if name.startswith("validation_")]
-    check_metric(by_metric, names, "metric of this study")
-    return _criterion(plan, by_metric)
+def _measured(members: pd.DataFrame) -> list[str]:
+    """The metrics that runs have on the validation part."""
+    return [name.removeprefix("validation_") for name in members if name.startswith("validation_")]
 
 
 def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> float:
@@ -337,5 +333,6 @@ def _tunability(default: Default | None, tuned: Interval, criterion: Criterion) 
     return criterion.sign * default.difference.mean / abs(tuned.mean)
 
 
-def _edge(rates: Sequence[float], lr: float) -> str | None:
+def edge_of(rates: Sequence[float], lr: float) -> str | None:
+    """Whether a rate is the "lowest" or the "highest" of several."""
     return {min(rates): "lowest", max(rates): "highest"}.get(lr) if len(set(rates)) > 1 else None

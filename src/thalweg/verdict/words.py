@@ -30,12 +30,8 @@ def rest(plan: Plan, factor: Factor, setting: Setting) -> str:
 
 
 def called(factor: Factor, level: Level) -> str:
-    """A level at the beginning of a sentence."""
-    return _capital(factor, factor.called(level))
-
-
-def _capital(factor: Factor, text: str) -> str:
-    """Names of optimizers and hyperparameters are left as they are written."""
+    """A level at the beginning of a sentence; names of optimizers and hyperparameters are left as they are written."""
+    text = factor.called(level)
     name = factor.name == "optimizer" or (factor.only is not None and text.startswith(factor.name))
     return text if name else text[0].upper() + text[1:]
 
