@@ -7,7 +7,7 @@ from a text (`calls.py`), so that a text and a Python call are refused in the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, field, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -100,22 +100,24 @@ def whole(default: int, low: float = Range.low, high: float = Range.high, *, uni
 
 def choice(default: str, *others: str) -> Any:
     """One of a few words; the first is the default."""
-    return _one_of((default, *others), default, "choice")
+    return declared(one_of((default, *others)), default, "choice")
 
 
 def flag(default: bool) -> Any:
     """True or False."""
-    return _one_of((True, False), default, "flag")
+    return declared(one_of((True, False)), default, "flag")
 
 
-def _one_of(values: tuple[Any, ...], default: Any, kind: str) -> Any:
+def one_of(values: Sequence[Any]) -> Read:
+    """What reads one of some values, all of a type."""
+
     def read(what: str, value: Any, error: type[UsageError]) -> Any:
-        if not isinstance(value, type(default)) or value not in values:
+        if not isinstance(value, type(values[0])) or value not in values:
             allowed = say(" or ").join(map(repr, values))
             raise error(say("{what} is {value}; give {allowed}.", what=what, value=short(repr(value)), allowed=allowed))
         return value
 
-    return declared(read, default, kind)
+    return read
 
 
 def optional(inner: Any) -> Any:

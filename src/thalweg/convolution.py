@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
+from .arguments import one_of
 from .errors import UsageError
 from .language import Word, mark, say
 
@@ -202,11 +203,7 @@ def convolve(
     >>> tw.convolve(bell, bell, at=[0.0]).values.round(6), round(1 / np.sqrt(4 * np.pi), 6)
     (array([0.282095]), np.float64(0.282095))
     """
-    if mode not in MODES:
-        allowed = say(" or ").join(map(repr, MODES))
-        raise UsageError(
-            say("{what} is {value}; give {allowed}.", what=mark("the mode"), value=repr(mode), allowed=allowed)
-        )
+    one_of(MODES)(say("the mode"), mode, UsageError)
     functions = [callable(one) or isinstance(one, str | sp.Expr) for one in (signal, kernel)]
     if all(functions):
         if stride != 1 or padding != 0:

@@ -150,15 +150,13 @@ class Results:
         """The callbacks that the store names, as `thalweg.callbacks.named` takes them."""
         return self._meta("callbacks", [])
 
-    def prepared(
-        self, problem: Problem | str | None = None, otherwise: str = "give that object as problem=."
-    ) -> Prepared:
-        """The problem, ready to train; arguments and errors are those of `trained`.
+    def prepared(self, problem: Problem | str | None = None) -> Prepared:
+        """The problem, ready to train; `problem` and errors are those of `trained`.
 
         Raises:
             PlanError: the study is of a training loop of the user's own.
         """
-        ready = self.trained(problem, otherwise)
+        ready = self.trained(problem)
         if isinstance(ready, Loop):
             raise PlanError(
                 f"{self.path} is a study of {ready.name}, {ready.what}, whose model and data are not "
@@ -193,15 +191,13 @@ class Results:
             )
         return ready
 
-    def to_train(
-        self, problem: Problem | str | None = None, otherwise: str = "give that object as problem=."
-    ) -> tuple[Plan, Prepared]:
-        """The plan and the problem, to train any of the settings with; arguments and errors are those of `prepared`.
+    def to_train(self, problem: Problem | str | None = None) -> tuple[Plan, Prepared]:
+        """The plan and the problem, to train any of the settings with; `problem` and errors are those of `prepared`.
 
         Raises:
             PlanError: something of the plan cannot be found.
         """
-        return self._whole_plan(), self.prepared(problem, otherwise)
+        return self._whole_plan(), self.prepared(problem)
 
     def to_go_on(
         self, problem: Any = None, otherwise: str = "give that object as problem=."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -294,14 +294,7 @@ def test_what_is_not_a_callback_is_refused_before_anything_is_trained(given: Any
     ("kind", "package"), [("tensorboard", "tensorboard"), ("mlflow", "mlflow"), ("wandb", "wandb")]
 )
 def test_a_missing_package_is_named(kind: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name.split(".")[0] == package and not (len(rest) > 3 and rest[3]):
-            raise ModuleNotFoundError(name)
-        return original(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(WorkError, match=f"needs the package {package}; run pip install"):
         names.TOOLS[package]("x")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
@@ -107,13 +108,15 @@ class Audience:
             except Exception as error:  # whatever a tool, its network or a user's callback may raise
                 self._callbacks.remove(one)
                 said = first_line(error).partition(". ")[0]
-                failure = (
-                    f"{one} failed with {type(error).__name__} ({said}){line_of(error)}; the study goes on without it."
-                )
-                self.failures.append(failure)
-                self._note(failure)
+                failed = f"{one} failed with {type(error).__name__} ({said}){line_of(error)}"
+                self.failures.append(f"{failed}; the study goes on without it.")
+                self._note(self.failures[-1])
 
 
-def missing(tool: str, package: str, extra: str) -> WorkError:
-    """For a package that is not installed."""
-    return WorkError(f"{tool} needs the package {package}; run pip install '{extra}', or leave it out.")
+def check_installed(package: str, tool: str, extra: str) -> None:
+    """Refuse a tool whose package is missing."""
+    try:
+        import_module(package)
+    except ModuleNotFoundError as error:
+        words = f"{tool} needs the package {package}; run pip install '{extra}', or leave it out."
+        raise WorkError(words) from error

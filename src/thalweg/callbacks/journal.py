@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..engine.messages import Job, Passed
@@ -133,10 +134,9 @@ def _so_far(study: Results) -> tuple[int, dict[str, float]]:
     """Passes of all runs of the search, and each optimizer's best value, the lower the better."""
     criterion, runs = study.plan.criterion, study.table()
     curves = study.curves(SEARCH)
-    points = curves[curves["metric"] == criterion.column]
-    points = points[points["value"].map(math.isfinite)] if len(points) else points
-    labels = points["member"].map(runs.set_index("member")["optimizer"]) if len(points) else []
-    best = (criterion.sign * points["value"]).groupby(labels).min() if len(points) else pd.Series(dtype=float)
+    points = curves[(curves["metric"] == criterion.column) & np.isfinite(curves["value"])]
+    labels = points["member"].map(runs.set_index("member")["optimizer"])
+    best = (criterion.sign * points["value"]).groupby(labels).min()
     return len(points), {str(label): float(value) for label, value in best.items()}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .base import missing
+from .base import check_installed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,10 +40,7 @@ class MLflow:
     experiment: str = "thalweg"
 
     def __post_init__(self) -> None:
-        try:
-            import mlflow  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise missing("logging to MLflow", "mlflow", "mlflow") from error
+        check_installed("mlflow", "logging to MLflow", "mlflow")
 
     def run(self, study: str, key: str, name: str | None, config: Mapping[str, Any]) -> _Run:
         from mlflow import MlflowClient

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import WorkError
-from .base import missing
+from .base import check_installed
 
 MOST_ROWS = 500  # of a table, which TensorBoard shows as text
 _PLAIN = str | int | float | bool
@@ -98,10 +98,7 @@ class TensorBoard:
     folder: str | Path
 
     def __post_init__(self) -> None:
-        try:
-            import tensorboard  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise missing("logging for TensorBoard", "tensorboard", "thalweg[export]") from error
+        check_installed("tensorboard", "logging for TensorBoard", "thalweg[export]")
 
     def run(self, study: str, key: str, name: str | None, config: Mapping[str, Any]) -> _Run:
         place = Path(self.folder) / folder_name(f"{study}-{key[:6]}") / folder_name(name or "study")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .base import missing
+from .base import check_installed
 
 if TYPE_CHECKING:
     import wandb
@@ -43,10 +43,7 @@ class WandB:
     folder: str = ""
 
     def __post_init__(self) -> None:
-        try:
-            import wandb  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise missing("logging to Weights & Biases", "wandb", "wandb") from error
+        check_installed("wandb", "logging to Weights & Biases", "wandb")
 
     def __repr__(self) -> str:
         """Without what is as wandb is set."""

@@ -46,19 +46,17 @@ def derivative(
     from .picture import MOVING, check_picture, write_picture
 
     check_one(latex=latex, json=json)
-    if output is not None:
-        if not (limit and at):
-            raise UsageError(
-                say("{file} shows a secant becoming the tangent at a point; give --limit and --at too.", file=output)
-            )
-        check_picture(output, MOVING)
+    if output is not None and not (limit and at):
+        raise UsageError(
+            say("{file} shows a secant becoming the tangent at a point; give --limit and --at too.", file=output)
+        )
+    check_picture(output, MOVING)
     f = calculus.function(expression)
     place = None if at is None else split(at, "1,2")
     result: Derivative | Gradient | Limit
     if limit:
         result = calculus.derivative(f, wrt, order, place, method="limit")
-        if output is not None:
-            write_picture(output, result.picture)
+        write_picture(output, result.picture)
     elif wrt is None and order == 1 and len(f.variables) > 1:
         result = calculus.gradient(f, place)
     else:

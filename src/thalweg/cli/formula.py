@@ -100,16 +100,10 @@ def _one(rule: Formula) -> str:
     about = say(rule.doc.splitlines()[0]) if rule.doc else say("a rule of your own")
     width = terminal().width
     lines = [*wrapped(f"{rule.label}: {about}", width, "    "), ""]
-    lines += [f"    {row}" for row in plain(rule.equations)]
-    lines += (
-        [
-            "",
-            say("direction  {direction}", direction=say(rule.direction)),
-            say("rate       {rate}", rate=say(rule.rate)),
-        ]
-        if rule.direction
-        else [""]
-    )
+    lines += [*(f"    {row}" for row in plain(rule.equations)), ""]
+    if rule.direction:
+        lines.append(say("direction  {direction}", direction=say(rule.direction)))
+        lines.append(say("rate       {rate}", rate=say(rule.rate)))
     lines.append(
         say(
             "states     {states}  ({size} bytes per float32 weight)",

@@ -108,10 +108,8 @@ def _computed(name: str, values: str, targets: str | None, json: bool) -> None:
 
     kind = losses.get(name)
     if isinstance(kind, losses.KLDiv) and kind == losses.KLDiv():
-        p, q = (
-            _distributions(_needed(targets, kind), mark("list of targets")),
-            _distributions(values, mark("list of values")),
-        )
+        p = _distributions(_needed(targets, kind), mark("list of targets"))
+        q = _distributions(values, mark("list of values"))
         _print_measures(_divergences(p, q), say("P the targets, Q the values"), json)
         return
     outputs, due = _samples(kind, values, targets)

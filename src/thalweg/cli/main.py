@@ -26,21 +26,8 @@ from .completion import add_completion
 from .help import Commands, Spoken
 
 COMMANDS = (
-    *(
-        "compare",
-        "run",
-        "suite",
-        "rank",
-        "resume",
-        "extend",
-        "show",
-        "report",
-        "export",
-        "recipe",
-        "problems",
-        "formula",
-    ),
-    *("loss", "regularizer", "convolve"),
+    *("compare", "run", "suite", "rank", "resume", "extend", "show", "report", "export", "recipe"),
+    *("problems", "formula", "loss", "regularizer", "convolve"),
     *("schedule", "descend", "basins", "range_test", "bias_variance", "bag", "boost", "rerun", "size", "landscape"),
     *("sharpness", "picture", "derivative", "minimum", "studio"),
 )  # in the order of the help

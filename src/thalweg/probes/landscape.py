@@ -234,23 +234,26 @@ def landscape(
     ((5, 5), True)
     """
     _check(kind, points, span, part, samples)
+    has_path = path is not None or isinstance(model, Results)
+    chosen = kind or ("line" if to is not None else "path" if has_path else "random")
+    _agree(chosen, to is not None, has_path)
     if isinstance(model, Results):
         from .members import solutions
 
-        chosen = kind or ("line" if to is not None else "path")
-        _agree(chosen, to is not None, True)
         name, module, ready, states, other = solutions(model, problem, optimizer, to, chosen)
     else:
         if optimizer is not None:
             raise UsageError(say("optimizer= chooses a member of a study; leave it out for a network."))
-        chosen = kind or ("line" if to is not None else "path" if path is not None else "random")
-        _agree(chosen, to is not None, path is not None)
         name, module, ready = type(model).__name__, model, _prepared(model, problem)
         states, other = path, to
     chosen_samples, total = _samples(ready, part, samples, seed)
     slices = _slices(module, ready, chosen_samples)
-    measure = {"line": _line, "random": _random, "path": _along}[chosen]
-    facts = measure(slices, module, states, other, points, span, seed)
+    if chosen == "line":
+        facts = _line(slices, other, points)
+    elif chosen == "random":
+        facts = _random(slices, points, span, seed)
+    else:
+        facts = _along(slices, states, points)
     measured = {"loss_name": ready.loss_name, "part": part, "samples": chosen_samples.size, "total": total}
     return Landscape(name=name, kind=chosen, batched=slices.batched, **measured, **facts)
 
@@ -325,7 +328,7 @@ def _slices(model: nn.Module, ready: Any, samples: Samples) -> Slices:
         ) from fault
 
 
-def _line(slices: Slices, model: nn.Module, _: Any, other: Any, points: int | None, *__: Any) -> dict[str, Any]:
+def _line(slices: Slices, other: Any, points: int | None) -> dict[str, Any]:
     count = (points or LINE) - 1
     t = np.arange(-(count // BEYOND), count + count // BEYOND + 1) / count
     first, second = slices.here(), _state(slices, other, "the second solution")
@@ -345,9 +348,7 @@ def _line(slices: Slices, model: nn.Module, _: Any, other: Any, points: int | No
     return {"axes": (t,), "losses": losses, "ends": tuple(ends.tolist()), "directions": (direction,)}
 
 
-def _random(
-    slices: Slices, model: nn.Module, _: Any, __: Any, points: int | None, span: float, seed: int
-) -> dict[str, Any]:
+def _random(slices: Slices, points: int | None, span: float, seed: int) -> dict[str, Any]:
     axis = np.linspace(-span, span, points or GRID)
     directions = tuple(filter_normalised(slices.model, slices.names, 2 * seed + k) for k in range(2))
     here = slices.here()
@@ -355,7 +356,7 @@ def _random(
     return {"axes": (axis, axis), "losses": losses, "ends": tuple(ends.tolist()), "directions": directions}
 
 
-def _along(slices: Slices, model: nn.Module, path: Any, _: Any, points: int | None, *__: Any) -> dict[str, Any]:
+def _along(slices: Slices, path: Any, points: int | None) -> dict[str, Any]:
     states = [_state(slices, one, f"point {k} of the path") for k, one in enumerate(path)]
     here = slices.here()
     if not states or any(not torch.equal(states[-1][n], here[n]) for n in here):

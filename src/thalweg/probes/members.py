@@ -36,13 +36,8 @@ def solutions(
     module = built(ready)
     module.load_state_dict(states[-1], strict=False)
     if to is None:
-        return (
-            say("{optimizer} on {problem}", optimizer=setting.optimizer, problem=ready.name),
-            module,
-            ready,
-            states,
-            None,
-        )
+        name = say("{optimizer} on {problem}", optimizer=setting.optimizer, problem=ready.name)
+        return name, module, ready, states, None
     if not isinstance(to, str):
         raise UsageError(
             say("to= of a study is another optimizer's label, and this one is of type {kind}.", kind=type(to).__name__)

@@ -156,17 +156,14 @@ class RangeTest:
         """Loss against rate with its band, the suggestion ringed; a × where a seed diverged."""
         from ..pictures.ranges import range_picture
 
-        return range_picture(self.table(), self.suggestion, float(self.start.mean()), self._title)
-
-    @property
-    def _title(self) -> str:
-        return say(
+        title = say(
             "{optimizer} on {name}, {steps} steps, {seeds} seeds",
             optimizer=self.optimizer,
             name=self.name,
             steps=self.steps,
             seeds=self.losses.shape[1],
         )
+        return range_picture(self.table(), self.suggestion, float(self.start.mean()), title)
 
 
 @dataclass(frozen=True)

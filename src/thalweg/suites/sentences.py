@@ -73,22 +73,18 @@ def notes(studies: Mapping[str, Results], facts: Evidence) -> Iterator[str]:
     """What to beware of, and what would help; first whether problems are missing."""
     count = len(studies)
     if count < FEW:
-        yield (
-            say(
-                "Problems, not seeds, are what is missing: {count} are too few to say which optimizer is "
-                "best on others like them, however many seeds each has; give {few} or more.",
-                count=count,
-                few=FEW,
-            )
+        yield say(
+            "Problems, not seeds, are what is missing: {count} are too few to say which optimizer is "
+            "best on others like them, however many seeds each has; give {few} or more.",
+            count=count,
+            few=FEW,
         )
     if without := [name for name in studies if name not in facts.positive]:
-        yield (
-            say(
-                "Not every {cost} on {without} is above 0, as a ratio needs: no "
-                "ratios and no shared setting are computed there; ranks and times to the target are.",
-                cost=facts.measure.words,
-                without=listed(without),
-            )
+        yield say(
+            "Not every {cost} on {without} is above 0, as a ratio needs: no "
+            "ratios and no shared setting are computed there; ranks and times to the target are.",
+            cost=facts.measure.words,
+            without=listed(without),
         )
     for name, row in facts.losses.iterrows():
         if lost := [str(optimizer) for optimizer in row.index[np.isinf(row)]]:
@@ -98,12 +94,10 @@ def notes(studies: Mapping[str, Results], facts: Evidence) -> Iterator[str]:
                 name=name,
             )
     if unconfirmed := [name for name, study in studies.items() if not study.verdict.confirmed]:
-        yield (
-            say(
-                "Not confirmed on fresh seeds: {unconfirmed}. The seeds that chose the settings gave the "
-                "numbers, which makes them look a little better than they are.",
-                unconfirmed=listed(unconfirmed),
-            )
+        yield say(
+            "Not confirmed on fresh seeds: {unconfirmed}. The seeds that chose the settings gave the "
+            "numbers, which makes them look a little better than they are.",
+            unconfirmed=listed(unconfirmed),
         )
     if other := _differing(studies):
         yield say(
