@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from thalweg.gallery import PICTURES
-from thalweg.language import say, use_language
+from thalweg.language import say
+from thalweg.languages import use_language
 from thalweg.pictures.still import write_gif, write_still
 
 HERE = Path(__file__).parent

@@ -1,8 +1,8 @@
 """Collect what thalweg says, and bring the catalogues of `src/thalweg/locale` up to date with it: `make messages`.
 
-A message is a literal given to `say` or `mark`, the head of a column, what an entry of a catalogue says of itself, or a
-line of the help. New ones are added with an empty translation, those that are gone are dropped, and the compiled
-catalogue is written beside the edited one.
+A message is a literal given to `say`, to `mark`, or to an error with its values, the head of a column, what an entry
+of a catalogue says of itself, or a line of the help. New ones are added with an empty translation, those that are gone
+are dropped, and the compiled catalogue is written beside the edited one.
 """
 
 from __future__ import annotations
@@ -66,17 +66,25 @@ def collected() -> dict[str, list[str]]:
 
 def _said(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        if not isinstance(node, ast.Call):
+            continue
+        if says(node):
+            yield from _texts(node.args[:1])
+        if not isinstance(node.func, ast.Name):
             continue
         name = node.func.id
-        if name in ("say", "mark"):
-            yield from _texts(node.args[:1])
-        elif name == "map" and isinstance(node.args[0], ast.Name) and node.args[0].id == "mark":
+        if name == "map" and isinstance(node.args[0], ast.Name) and node.args[0].id == "mark":
             yield from _texts(node.args[1:])
         elif name in HEADS:
             places, keywords = HEADS[name]
             yield from _texts([node.args[place] for place in places if place < len(node.args)])
             yield from _texts([keyword.value for keyword in node.keywords if keyword.arg in keywords])
+
+
+def says(call: ast.Call) -> bool:
+    """Whether it is given a message: by `say` or `mark`, or as an error with its values."""
+    name = getattr(call.func, "attr", "") or getattr(call.func, "id", "")
+    return name in ("say", "mark") or (name.lower().endswith("error") and bool(call.keywords))
 
 
 def _drawn(tree: ast.AST) -> Iterator[str]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from thalweg.language import use_language
+from thalweg.languages import use_language
 from thalweg.population.compiled import Compiled
 from thalweg.population.recomputed import Recomputed
 from thalweg.study.study import Study, compare

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from thalweg import formulas, schedules
-from thalweg.errors import UsageError, line_of
+from thalweg.errors import PlanError, ThalwegError, UsageError, line_of
+from thalweg.language import speaking
 from thalweg.numbers import Range
 from thalweg.unknown import unknown
 
@@ -31,6 +33,16 @@ def test_names_that_differ_only_in_case_and_separators_come_first(given: str, al
 
 def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
     assert unknown("optimizer", "--", ["sgd"]) == "'--' is not an optimizer; known: sgd."
+
+
+def test_an_error_with_values_is_said_where_it_is_raised() -> None:
+    with speaking("ko"):
+        error = PlanError("{store} is unfinished; `{command}` first, then run it again.", store="a.db", command="{x}")
+    assert str(error).startswith("a.db")
+    assert "unfinished" not in str(error)
+    again = pickle.loads(pickle.dumps(error))  # as processes send it
+    assert (type(again), str(again)) == (PlanError, str(error))
+    assert str(ThalwegError("{whole} {} as it stands")) == "{whole} {} as it stands"
 
 
 def test_an_error_names_the_line_of_the_users_own_code(tmp_path: Path) -> None:

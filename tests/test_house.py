@@ -19,7 +19,7 @@ import thalweg
 ROOT = Path(thalweg.__file__).parent
 # From the ground up: a room's files import from their own room and from those before it.
 _ROOMS = """
-    aliases errors language unknown typeset files version numbers arguments calls samples pictures calculus
+    aliases language errors languages unknown typeset files version numbers arguments calls samples pictures calculus
     convolution formulas kernels optim schedules losses regularizers programs population landscapes problem plan store
     verdict recipe results engine callbacks resampling probes report ranking study suites sizes __init__ gallery
     studio cli

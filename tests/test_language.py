@@ -19,7 +19,8 @@ import thalweg
 from tests.cli.asked import run
 from thalweg.errors import UsageError
 from thalweg.formulas import FORMULAS
-from thalweg.language import LANGUAGES, language, say, speaking, use_language
+from thalweg.language import LANGUAGES, language, say, speaking
+from thalweg.languages import use_language
 from thalweg.study.study import Study
 
 ROOT = Path(thalweg.__file__).parent
@@ -53,11 +54,11 @@ def test_every_message_has_its_translation(messages: ModuleType, name: str) -> N
 
 
 @pytest.mark.slow
-def test_every_message_has_its_values() -> None:
+def test_every_message_has_its_values(messages: ModuleType) -> None:
     wrong = []
     for path in ROOT.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "say":
+            if isinstance(call, ast.Call) and messages.says(call):
                 given = {keyword.arg for keyword in call.keywords}
                 if given and isinstance(call.args[0], ast.Constant) and fields(call.args[0].value) != given:
                     wrong.append((path.name, call.lineno))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .formulas import formula as formula
     from .landscapes.basins import basins as basins
     from .landscapes.descents import descend as descend
-    from .language import use_language as use_language
+    from .languages import use_language as use_language
     from .plan.plan import log_range as log_range
     from .probes.landscape import landscape as landscape
     from .probes.range_test import range_test as range_test
@@ -94,7 +94,7 @@ _WHERE = {
     "size": "sizes.size",
     "suite": "suites.suite",
     "table": "problem.of_table",
-    "use_language": "language",
+    "use_language": "languages",
 }
 
 __all__ = ["__version__", *_MODULES, *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -64,14 +64,14 @@ def build(base: type[Kind], word: str, name: str, given: Mapping[str, Any]) -> K
     arguments = {kind.elsewhere.get(argument, argument): value for argument, value in given.items()}
     if len(arguments) < len(given):
         twice = " and ".join(n for n in given if n not in arguments or n in kind.elsewhere.values())
-        raise base.error(say("{name}: {arguments} are the same; give one of them.", name=name, arguments=twice))
+        raise base.error("{name}: {arguments} are the same; give one of them.", name=name, arguments=twice)
     for argument in arguments:
         if argument not in allowed:
             raise base.error(unknown("argument", argument, allowed, name))
     for argument, f in allowed.items():
         if f.default is f.default_factory is MISSING and argument not in arguments:
             raise base.error(
-                say("{name} needs {argument}; e.g. {example}.", name=name, argument=argument, example=kind.needs)
+                "{name} needs {argument}; e.g. {example}.", name=name, argument=argument, example=kind.needs
             )
     return kind(**arguments)
 
@@ -114,7 +114,7 @@ def one_of(values: Sequence[Any]) -> Read:
     def read(what: str, value: Any, error: type[UsageError]) -> Any:
         if not isinstance(value, type(values[0])) or value not in values:
             allowed = say(" or ").join(map(repr, values))
-            raise error(say("{what} is {value}; give {allowed}.", what=what, value=short(repr(value)), allowed=allowed))
+            raise error("{what} is {value}; give {allowed}.", what=what, value=short(repr(value)), allowed=allowed)
         return value
 
     return read

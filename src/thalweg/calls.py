@@ -31,9 +31,7 @@ class Call:
 
 def _refused(text: str, error: type[UsageError], example: str) -> UsageError:
     given = repr(short(text))
-    return error(
-        say("{given} is not of the form name(argument=value, …), e.g. {example}.", given=given, example=example)
-    )
+    return error("{given} is not of the form name(argument=value, …), e.g. {example}.", given=given, example=example)
 
 
 def read(text: str, error: type[UsageError], example: str) -> Call:
@@ -153,10 +151,8 @@ def split(text: str, example: str = "sgd,adam") -> list[str]:
     names = [part.strip() for part in parts]
     if not all(names):
         raise UsageError(
-            say(
-                "{text} has an empty part; give some, separated by commas, e.g. {example}.",
-                text=repr(text),
-                example=example,
-            )
+            "{text} has an empty part; give some, separated by commas, e.g. {example}.",
+            text=repr(text),
+            example=example,
         )
     return names

@@ -101,21 +101,17 @@ class Convolution:
         if values.ndim > axes:
             if len(values) > 1:
                 raise UsageError(
-                    say(
-                        "the kernel has {count} outputs and a picture shows one; convolve with kernel[:1], say.",
-                        count=len(values),
-                    )
+                    "the kernel has {count} outputs and a picture shows one; convolve with kernel[:1], say.",
+                    count=len(values),
                 )
             values, slid = values[0], slid[0]
         planes, kernels = (part if self.signal.ndim > axes else part[None] for part in (self.padded, slid))
         count = len(planes)
         if count > CHANNELS:
             raise UsageError(
-                say(
-                    "a picture shows at most {most} channels, and there are {count}; convolve some of them.",
-                    most=CHANNELS,
-                    count=count,
-                )
+                "a picture shows at most {most} channels, and there are {count}; convolve some of them.",
+                most=CHANNELS,
+                count=count,
             )
         if self.signal.ndim == 1:
             return sliding_line(self.padded, slid, values, self.stride[0], self.padding[0], self.mode)
@@ -212,11 +208,9 @@ def convolve(
     if any(functions):
         texts = [repr(one) for one in (signal, kernel) if isinstance(one, str)]
         raise UsageError(
-            say(
-                "{text} is read as a function, and the other as numbers; give two functions, or numbers for both, e.g. "
-                "1,2,3.",
-                text=texts[0] if texts else mark("one of the two"),
-            )
+            "{text} is read as a function, and the other as numbers; give two functions, or numbers for both, e.g. "
+            "1,2,3.",
+            text=texts[0] if texts else mark("one of the two"),
         )
     if at is not None:
         raise UsageError(say("at= is for functions; numbers have a value at each place."))
@@ -231,12 +225,10 @@ def _numbers(data: Any, what: Word) -> np.ndarray:
         raise UsageError(words) from error
     if array.dtype.kind not in "biuf" or array.size == 0:
         raise UsageError(
-            say(
-                "the {what} is of {type}, shape {shape}; give real numbers, at least one.",
-                what=what,
-                type=array.dtype,
-                shape=array.shape,
-            )
+            "the {what} is of {type}, shape {shape}; give real numbers, at least one.",
+            what=what,
+            type=array.dtype,
+            shape=array.shape,
         )
     return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
@@ -252,20 +244,16 @@ def _discrete(
     for n, k, (before, after) in zip(lengths, sizes, zeros, strict=True):
         if (room := n + before + after) < k:
             raise UsageError(
-                say(
-                    "a kernel of {size} is longer than the {room} elements; give a shorter one, or padding='full'.",
-                    size=k,
-                    room=room,
-                )
+                "a kernel of {size} is longer than the {room} elements; give a shorter one, or padding='full'.",
+                size=k,
+                room=room,
             )
     rooms = [n + before + after for n, (before, after) in zip(lengths, zeros, strict=True)]
     if (count := len(planes) * math.prod(rooms)) > _MOST:
         raise UsageError(
-            say(
-                "the signal with its zeros would have {count:,} numbers; at most {most:,} are allowed, give less.",
-                count=count,
-                most=_MOST,
-            )
+            "the signal with its zeros would have {count:,} numbers; at most {most:,} are allowed, give less.",
+            count=count,
+            most=_MOST,
         )
     weights = np.array(_flipped(filters, mode, axes), dtype=np.float64, order="C")  # torch lacks negative strides
     padded = np.pad(planes, ((0, 0), *zeros)).astype(np.float64)
@@ -288,23 +276,19 @@ def _with_channels(signal: np.ndarray, kernel: np.ndarray) -> tuple[int, np.ndar
         filters = kernel if kernel.ndim > signal.ndim else kernel[None]
         if filters.shape[1] != signal.shape[0]:
             raise UsageError(
-                say(
-                    "the signal has {channels} channels and the kernel {others} (shapes {signal} and {kernel}); they "
-                    "must have as many.",
-                    channels=signal.shape[0],
-                    others=filters.shape[1],
-                    signal=signal.shape,
-                    kernel=kernel.shape,
-                )
+                "the signal has {channels} channels and the kernel {others} (shapes {signal} and {kernel}); they "
+                "must have as many.",
+                channels=signal.shape[0],
+                others=filters.shape[1],
+                signal=signal.shape,
+                kernel=kernel.shape,
             )
         return signal.ndim - 1, signal, filters
     raise UsageError(
-        say(
-            "a signal of shape {signal} and a kernel of shape {kernel} do not fit: give (n,) and (k,), (height, width) "
-            "and (rows, columns), or (channels, …) and (outputs, channels, …).",
-            signal=signal.shape,
-            kernel=kernel.shape,
-        )
+        "a signal of shape {signal} and a kernel of shape {kernel} do not fit: give (n,) and (k,), (height, width) "
+        "and (rows, columns), or (channels, …) and (outputs, channels, …).",
+        signal=signal.shape,
+        kernel=kernel.shape,
     )
 
 
@@ -324,11 +308,9 @@ def _zeros(padding: PerAxis | str, sizes: Sequence[int], axes: int) -> tuple[tup
         return tuple((n, n) for n in _per_axis(padding, axes, mark("padding"), least=0))
     if padding not in PADDINGS:
         raise UsageError(
-            say(
-                "the padding is {padding}; give a number of zeros, or {names}.",
-                padding=repr(padding),
-                names=", ".join(PADDINGS),
-            )
+            "the padding is {padding}; give a number of zeros, or {names}.",
+            padding=repr(padding),
+            names=", ".join(PADDINGS),
         )
     return tuple(map(PADDINGS[padding], sizes))
 
@@ -338,14 +320,12 @@ def _per_axis(value: PerAxis, axes: int, what: Word, least: int) -> tuple[int, .
     whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and least <= n <= _MOST for n in numbers)
     if len(numbers) != axes or not whole:
         raise UsageError(
-            say(
-                "the {what} is {value}; give a whole number from {least} to {most:,}, or one for each of {axes} axes.",
-                what=what,
-                value=repr(value),
-                least=least,
-                most=_MOST,
-                axes=axes,
-            )
+            "the {what} is {value}; give a whole number from {least} to {most:,}, or one for each of {axes} axes.",
+            what=what,
+            value=repr(value),
+            least=least,
+            most=_MOST,
+            axes=axes,
         )
     return tuple(map(int, numbers))
 
@@ -358,7 +338,7 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
         raise UsageError(say("at= must be finite numbers in a row, the values of t."))
     low, high = map(float, over)
     if not low < high:
-        raise UsageError(say("over= is {bounds}; give two bounds, the lower first.", bounds=over))
+        raise UsageError("over= is {bounds}; give two bounds, the lower first.", bounds=over)
     (first, name), (second, other) = _function(f), _function(g)
 
     def product(tau: float) -> np.ndarray:
@@ -371,14 +351,12 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
     scale = max(1.0, float(np.abs(values).max()))
     if not np.isfinite(values).all() or error > 1e4 * _TOLERANCE * scale:
         raise UsageError(
-            say(
-                "the integral of {f} and {g} over ({low:g}, {high:g}) does not converge; give over= bounds between "
-                "which it does, or functions that fall off.",
-                f=name or "f",
-                g=other or "g",
-                low=low,
-                high=high,
-            )
+            "the integral of {f} and {g} over ({low:g}, {high:g}) does not converge; give over= bounds between "
+            "which it does, or functions that fall off.",
+            f=name or "f",
+            g=other or "g",
+            low=low,
+            high=high,
         )
     return ContinuousConvolution(first, second, (name, other), mode, points, (low, high), values, float(error))
 
@@ -407,11 +385,9 @@ def _function(source: Any) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
             return np.broadcast_to(np.asarray(source(x), dtype=np.float64), np.shape(x))
         except (TypeError, ValueError) as error:
             raise UsageError(
-                say(
-                    "{f} cannot be evaluated on an array ({reason}); write it in NumPy's functions, np.where for if.",
-                    f=name,
-                    reason=error,
-                )
+                "{f} cannot be evaluated on an array ({reason}); write it in NumPy's functions, np.where for if.",
+                f=name,
+                reason=error,
             ) from error
 
     return values, "" if name == "<lambda>" else name

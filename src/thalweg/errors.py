@@ -12,20 +12,27 @@
         └── TrainingError     the model or the data failed while training
             └── BatchingError     the model cannot be trained as a population
 
-A message says what was given, what is allowed and what to do, in one sentence. A run that diverges is not an error but
-a status of its member.
+A message says what was given, what is allowed and what to do, in one sentence. Given with values, it is said in the
+chosen language as `language.say` does, and whole it stands as it is. A run that diverges is not an error but a status
+of its member.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import Any
+
+from .language import say
 
 
 class ThalwegError(Exception):
     """Base of every error raised on purpose; `exit_status` is what the command line returns."""
 
     exit_status = 1
+
+    def __init__(self, message: str = "", /, **values: Any) -> None:
+        super().__init__(say(message, **values) if values else message)
 
 
 class UsageError(ThalwegError, ValueError):

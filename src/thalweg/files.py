@@ -47,7 +47,7 @@ def check_place(path: Path, error: type[ThalwegError]) -> None:
         )
         raise error(words)
     if not os.access(above, os.W_OK):
-        raise error(say("{file} cannot be written: permission denied; name another file.", file=path))
+        raise error("{file} cannot be written: permission denied; name another file.", file=path)
 
 
 def put_new(place: Path, path: Path) -> None:

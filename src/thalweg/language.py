@@ -1,6 +1,6 @@
-"""In which language words are: English as the code has it, or what `locale/` says in its place.
+"""What words are in a language: English as the code has it, or what `locale/` says in its place.
 
-`say` is the one way from a message to a reader. Its English is the key, and gettext's catalogues hold the rest:
+`say` is the one way from a message to a reader, of errors too, which are given their values. Its English is the key, and gettext's catalogues hold the rest:
 `make messages` collects what is said, `locale/ko/LC_MESSAGES/thalweg.po` is edited by hand. Frequent mistakes are
 answered in it too, rare ones in English; whatever programs read (names, columns, keys of JSON) is English everywhere.
 """
@@ -8,8 +8,6 @@ answered in it too, rare ones in English; whatever programs read (names, columns
 from __future__ import annotations
 
 import gettext
-import locale
-import os
 import re
 import shutil
 import string
@@ -21,12 +19,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from .errors import UsageError
-
 LANGUAGES = ("en", "ko")
-AUTO = "auto"
 FOLDER = Path(__file__).parent / "locale"
-_LOCALE = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in gettext's order
 
 _catalogue = gettext.NullTranslations()
 _here: ContextVar[gettext.NullTranslations | None] = ContextVar("language", default=None)  # of a part of the program
@@ -110,36 +104,10 @@ def _final(word: str) -> int:
     return (_RIEUL if re.search(r"le?$", lower) else 1) if _ENDS.search(lower) else 0
 
 
-def named(language: str) -> str:
-    """The language, also as a locale has it.
-
-    >>> named("KO"), named("en-US")
-    ('ko', 'en')
-
-    Raises:
-        UsageError: an unknown one.
-    """
-    code = re.split("[-_.]", language.strip().lower())[0]
-    if code not in (*LANGUAGES, AUTO):
-        raise UsageError(f"language is {language!r}; it is one of {', '.join(LANGUAGES)} or {AUTO}.")
-    return code
-
-
-def use_language(language: str) -> None:
-    """Say everything from now on in this language: verdicts, notes, tables, pictures and reports.
-
-    Args:
-        language: "en", "ko", or "auto" for THALWEG_LANGUAGE where it is set, else the locale's where there is a
-            catalogue for it, else English. Python begins in English, the commands with "auto".
-
-    Raises:
-        UsageError: an unknown language.
-
-    >>> use_language("en")
-    """
+def choose(language: str) -> None:
+    """Say everything from now on in this one of `LANGUAGES`."""
     global _catalogue
-    language = named(language)
-    _catalogue = _translations(_of_surroundings() if language == AUTO else language)
+    _catalogue = _translations(language)
 
 
 @contextmanager
@@ -159,15 +127,6 @@ def _translations(language: str) -> gettext.NullTranslations:
 def language() -> str:
     """The chosen one."""
     return (_here.get() or _catalogue).info().get("language", LANGUAGES[0])
-
-
-def _of_surroundings() -> str:
-    given = os.environ.get("THALWEG_LANGUAGE", AUTO)
-    if given != AUTO:
-        return given if given in LANGUAGES else LANGUAGES[0]
-    names = [os.environ[name] for name in _LOCALE if os.environ.get(name)] or [locale.getlocale()[0] or ""]
-    spoken = names[0].lower()
-    return "ko" if spoken.startswith(("ko", "korean")) else LANGUAGES[0]
 
 
 def tell(sentence: str) -> None:

@@ -64,7 +64,7 @@ class Range:
         if number in self:
             return number
         allowed = self.text(number)
-        raise error(say("{what} is {value}; give {allowed}.", what=what, value=short(repr(value)), allowed=allowed))
+        raise error("{what} is {value}; give {allowed}.", what=what, value=short(repr(value)), allowed=allowed)
 
     def __contains__(self, number: Any) -> bool:
         plain = isinstance(number, int if self.whole else int | float) and not isinstance(number, bool)

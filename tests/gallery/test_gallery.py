@@ -18,7 +18,8 @@ from thalweg.errors import UsageError
 from thalweg.gallery import PICTURES, get, names
 from thalweg.gallery.computed import Embeddings, Fits, Walks
 from thalweg.landscapes import path as paths
-from thalweg.language import language, use_language
+from thalweg.language import language
+from thalweg.languages import use_language
 from thalweg.pictures.page import page
 from thalweg.pictures.rates import rate_table
 from thalweg.pictures.still import images

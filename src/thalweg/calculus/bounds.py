@@ -76,7 +76,7 @@ class Measure:
         return self.sizes[id(node)].number
 
     def refuse(self, reason: str) -> ExpressionError:
-        return ExpressionError(say("{text} is refused: {reason}.", text=shown(self.text), reason=reason))
+        return ExpressionError("{text} is refused: {reason}.", text=shown(self.text), reason=reason)
 
     def _size(self, node: Node) -> Size:
         self.nodes += 1

@@ -79,11 +79,11 @@ def derivative(
     if method == "limit":
         if order != 1:
             raise ExpressionError(
-                say("the limit definition gives the first derivative, not order {order}; use rules.", order=repr(order))
+                "the limit definition gives the first derivative, not order {order}; use rules.", order=repr(order)
             )
         return by_definition(f, name, None if at is None else point(f, at))
     if method != "rules":
-        raise ExpressionError(say("{method} is not a way to differentiate; give rules or limit.", method=repr(method)))
+        raise ExpressionError("{method} is not a way to differentiate; give rules or limit.", method=repr(method))
     order = Range(1, MOST, whole=True).check(say("the order"), order, ExpressionError)
     by_rules = differentiated(f, name, order)
     return by_rules if at is None else valued(by_rules, point(f, at))
@@ -94,21 +94,14 @@ def _variable(f: Function, wrt: str | None) -> str:
     if wrt is None:
         if len(f.variables) > 1:
             raise ExpressionError(
-                say(
-                    "{f} has variables {names}; say which with wrt (--wrt {first}), or ask for the gradient.",
-                    f=str(f),
-                    names=names,
-                    first=f.variables[0],
-                )
+                "{f} has variables {names}; say which with wrt (--wrt {first}), or ask for the gradient.",
+                f=str(f),
+                names=names,
+                first=f.variables[0],
             )
         return f.variables[0] if f.variables else "x"
     if f.variables and wrt not in f.variables:
         raise ExpressionError(
-            say(
-                "{wrt} is not a variable of {f}, which has {names}; give one of them.",
-                wrt=repr(wrt),
-                f=str(f),
-                names=names,
-            )
+            "{wrt} is not a variable of {f}, which has {names}; give one of them.", wrt=repr(wrt), f=str(f), names=names
         )
     return wrt

@@ -96,7 +96,7 @@ class _Program:
         if name in ("maximum", "minimum"):
             return self._chain(self.meanings[name], e.args)
         if name not in self.meanings:
-            raise ExpressionError(say("{part} has no numeric form; use the functions that tw.function reads.", part=e))
+            raise ExpressionError("{part} has no numeric form; use the functions that tw.function reads.", part=e)
         return self._add(self.meanings[name], tuple(map(self.place, e.args)))
 
     def _chain(self, function: Callable[..., Any], parts: Any) -> int:

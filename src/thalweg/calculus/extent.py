@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ExpressionError
-from ..language import say
 
 WORK = 6_000
 TERMS = 2_000
@@ -35,10 +34,7 @@ class Work:
         self.spent += count
         if self.spent > WORK:
             raise ExpressionError(
-                say(
-                    "a derivative has more than {most:,} operations; take a shorter formula or a lower order.",
-                    most=WORK,
-                )
+                "a derivative has more than {most:,} operations; take a shorter formula or a lower order.", most=WORK
             )
 
 

@@ -88,11 +88,9 @@ class Function(Typeset):
         """
         if self.expression is None:
             raise ExpressionError(
-                say(
-                    "{f} takes numbers only, so it has no formula; give a text, e.g. 'x*sin(x)', or a function that "
-                    "works with SymPy's symbols.",
-                    f=self,
-                )
+                "{f} takes numbers only, so it has no formula; give a text, e.g. 'x*sin(x)', or a function that "
+                "works with SymPy's symbols.",
+                f=self,
             )
         return self.expression
 
@@ -101,12 +99,10 @@ class Function(Typeset):
         if len(values) + len(named) != len(arguments) or set(arguments) != set(self.variables):
             given = [say("{count} value{s}", count=len(values), s="s" * (len(values) != 1)), *named]
             raise ExpressionError(
-                say(
-                    "{f} takes {names}, but was given {given}; give each variable once.",
-                    f=self,
-                    names=", ".join(self.variables) or say("nothing"),
-                    given=", ".join(given),
-                )
+                "{f} takes {names}, but was given {given}; give each variable once.",
+                f=self,
+                names=", ".join(self.variables) or say("nothing"),
+                given=", ".join(given),
             )
         return tuple(arguments[name] for name in self.variables)
 
@@ -148,25 +144,23 @@ def function(
     if callable(formula):
         return _called(formula, order)
     raise ExpressionError(
-        say(
-            "{given} is not a formula; give a text, e.g. 'x*sin(x)', a SymPy expression or a function.",
-            given=shown(repr(formula)),
-        )
+        "{given} is not a formula; give a text, e.g. 'x*sin(x)', a SymPy expression or a function.",
+        given=shown(repr(formula)),
     )
 
 
 def _names(variables: str | Iterable[str]) -> tuple[str, ...]:
     if not isinstance(variables, Iterable):
-        raise ExpressionError(say("variables= is {given}; give names, e.g. 'x y'.", given=repr(variables)))
+        raise ExpressionError("variables= is {given}; give names, e.g. 'x y'.", given=repr(variables))
     words = variables.replace(",", " ").split() if isinstance(variables, str) else list(variables)
     order = tuple(str(word) for word in words)
     for word in order:
         if not word.isidentifier():
             raise ExpressionError(
-                say("{word} is not a variable's name; names are of letters, digits and _.", word=shown(word))
+                "{word} is not a variable's name; names are of letters, digits and _.", word=shown(word)
             )
     if len(set(order)) < len(order):
-        raise ExpressionError(say("variables {names} name one twice; name each once.", names=", ".join(order)))
+        raise ExpressionError("variables {names} name one twice; name each once.", names=", ".join(order))
     return order
 
 
@@ -193,11 +187,9 @@ def _built(tree: Node, sizes: Measure, text: str) -> Any:
         expression = sp.nan
     if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
         raise ExpressionError(
-            say(
-                "{formula} has a part that is not a real number whatever the variables are, such as 1/(x − x) or the "
-                "root of a negative number; take it out.",
-                formula=shown(text),
-            )
+            "{formula} has a part that is not a real number whatever the variables are, such as 1/(x − x) or the "
+            "root of a negative number; take it out.",
+            formula=shown(text),
         )
     return expression
 
@@ -206,7 +198,7 @@ def _symbolic(expression: Any, order: tuple[str, ...] | None) -> Function:
     """Its symbols made real, as all variables are here."""
     free = {one.name: one for one in expression.free_symbols}
     if len(free) < len(expression.free_symbols):
-        raise ExpressionError(say("{formula} has two symbols of one name; rename one.", formula=shown(str(expression))))
+        raise ExpressionError("{formula} has two symbols of one name; rename one.", formula=shown(str(expression)))
     real = expression.xreplace({one: symbol(name) for name, one in free.items()})
     return Function(real, _ordered(set(free), order, shown(str(expression))))
 
@@ -216,12 +208,10 @@ def _ordered(variables: set[str], order: tuple[str, ...] | None, what: str) -> t
         return tuple(sorted(variables))
     if missing := sorted(variables - set(order)):
         raise ExpressionError(
-            say(
-                "{what} has {missing}, and variables= has {names}; name all of them.",
-                what=what,
-                missing=", ".join(missing),
-                names=", ".join(order) or say("none"),
-            )
+            "{what} has {missing}, and variables= has {names}; name all of them.",
+            what=what,
+            missing=", ".join(missing),
+            names=", ".join(order) or say("none"),
         )
     return order
 

@@ -13,7 +13,6 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
-from ..language import say
 from ..typeset import Typeset
 from .by_rules import Derivative, differentiated, valued
 from .extent import Work
@@ -176,7 +175,7 @@ def hessian(formula: Formula, at: Point = None, *, variables: str | Iterable[str
 def _moving(formula: Formula, variables: str | Iterable[str] | None) -> Function:
     f = function(formula, variables)
     if not f.variables:
-        raise ExpressionError(say("{f} is constant; name its variables with variables=.", f=str(f)))
+        raise ExpressionError("{f} is constant; name its variables with variables=.", f=str(f))
     return f
 
 

@@ -117,9 +117,9 @@ class Limit(Typeset):
             raise ExpressionError(say("the picture needs a point; give it with at=."))
         if not math.isfinite(self.value):
             note = say(self.note or mark("the slope is infinite"))
-            raise ExpressionError(say("there is no tangent to draw, because {note}.", note=note))
+            raise ExpressionError("there is no tangent to draw, because {note}.", note=note)
         if not (math.isfinite(h) and h != 0):
-            raise ExpressionError(say("the first distance is {h}, and must be a number that is not 0.", h=repr(h)))
+            raise ExpressionError("the first distance is {h}, and must be a number that is not 0.", h=repr(h))
         here = self.at[self.function.variables.index(self.wrt)]
         across = np.linspace(here - 1.6 * abs(h), here + 1.6 * abs(h), 401)
         curve, title = self._along(across), f"{self.function}"
@@ -146,7 +146,7 @@ def by_definition(f: Function, wrt: str, at: tuple[float, ...] | None) -> Limit:
     here = float(f(*at))
     if not math.isfinite(here):
         raise ExpressionError(
-            say("{f} is not a real number at {point}; give another point.", f=str(f), point=", ".join(map(digits, at)))
+            "{f} is not a real number at {point}; give another point.", f=str(f), point=", ".join(map(digits, at))
         )
     place = f.variables.index(wrt)
     h = np.array(STEPS) * 10.0 ** math.floor(math.log10(max(1.0, abs(at[place]))))

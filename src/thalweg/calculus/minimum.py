@@ -176,7 +176,7 @@ def minimum(
     f = function(formula, variables)
     if not f.variables:
         raise ExpressionError(
-            say("{f} is constant: it has this value everywhere; in Python, variables= names what it is of.", f=str(f))
+            "{f} is constant: it has this value everywhere; in Python, variables= names what it is of.", f=str(f)
         )
     limits = ((-SPAN, SPAN),) * len(f.variables) if bounds is None else sides(bounds, f.variables, str(f))
     if method == "exact":
@@ -188,9 +188,7 @@ def minimum(
         if start is None:
             raise ExpressionError(say("a descent needs a start; give it with start=."))
         return _descent(f, point(f, start), limits)
-    raise ExpressionError(
-        say("{method} is not a way to find a minimum; give exact, grid or descent.", method=repr(method))
-    )
+    raise ExpressionError("{method} is not a way to find a minimum; give exact, grid or descent.", method=repr(method))
 
 
 def _exact(f: Function, bounds: Bounds) -> Minimum:
@@ -291,18 +289,16 @@ def _grid(f: Function, bounds: Bounds, resolution: int | None) -> Minimum:
     each = resolution or min(usual, max(3, int((OPERATIONS / length) ** (1 / count))))
     if isinstance(each, bool) or not isinstance(each, int) or each < 2 or each**count > MOST_POINTS:
         raise ExpressionError(
-            say(
-                "a grid of {each} points along each of {count} variables is not possible; give a whole number from 2 "
-                "to {most}.",
-                each=repr(each),
-                count=count,
-                most=int(MOST_POINTS ** (1 / count)),
-            )
+            "a grid of {each} points along each of {count} variables is not possible; give a whole number from 2 "
+            "to {most}.",
+            each=repr(each),
+            count=count,
+            most=int(MOST_POINTS ** (1 / count)),
         )
     axes = [np.linspace(low, high, each) for low, high in bounds]
     values = np.asarray(f(*np.meshgrid(*axes, indexing="ij", sparse=True)), dtype=float)
     if not np.isfinite(values).any():
-        raise ExpressionError(say("{f} is a real number nowhere on the grid; give other bounds.", f=str(f)))
+        raise ExpressionError("{f} is a real number nowhere on the grid; give other bounds.", f=str(f))
     place = np.unravel_index(np.nanargmin(np.where(np.isnan(values), np.inf, values)), values.shape)
     at = tuple(float(axis[k]) for axis, k in zip(axes, place, strict=True))
     spaced = ", ".join(digits(float(f"{axis[1] - axis[0]:.4g}")) for axis in axes)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExpressionError
-from ..language import say
 from .function import Function, function
 
 Formula = Any  # what `tw.function` takes
@@ -27,25 +26,21 @@ def point(f: Function, at: Point) -> tuple[float, ...]:
         if set(at) != set(f.variables):
             words, names = ", ".join(map(str, at)) or "nothing", ", ".join(f.variables)
             raise ExpressionError(
-                say(
-                    "the point has {words}, and {f} has {names}; give each variable once.",
-                    words=words,
-                    f=str(f),
-                    names=names,
-                )
+                "the point has {words}, and {f} has {names}; give each variable once.",
+                words=words,
+                f=str(f),
+                names=names,
             )
         at = [at[name] for name in f.variables]
     words = [at] if isinstance(at, str) or not isinstance(at, Iterable) else list(at)
     if len(words) != len(f.variables):
         raise ExpressionError(
-            say(
-                "the point has {count} number{s}, and {f} has {most} variable{t}; give one number for each.",
-                count=len(words),
-                s="s" * (len(words) != 1),
-                f=str(f),
-                most=len(f.variables),
-                t="s" * (len(f.variables) != 1),
-            )
+            "the point has {count} number{s}, and {f} has {most} variable{t}; give one number for each.",
+            count=len(words),
+            s="s" * (len(words) != 1),
+            f=str(f),
+            most=len(f.variables),
+            t="s" * (len(f.variables) != 1),
         )
     return tuple(map(number, words))
 
@@ -67,12 +62,10 @@ def sides(bounds: Any, variables: tuple[str, ...], what: str) -> Bounds:
     if isinstance(bounds, Mapping):
         if set(bounds) != set(variables):
             raise ExpressionError(
-                say(
-                    "the bounds are for {bounds}, and {what} has {names}.",
-                    bounds=", ".join(map(str, bounds)),
-                    what=what,
-                    names=names,
-                )
+                "the bounds are for {bounds}, and {what} has {names}.",
+                bounds=", ".join(map(str, bounds)),
+                what=what,
+                names=names,
             )
         bounds = [bounds[name] for name in variables]
     try:
@@ -82,18 +75,16 @@ def sides(bounds: Any, variables: tuple[str, ...], what: str) -> Bounds:
         raise
     except (TypeError, ValueError, KeyError) as error:
         raise ExpressionError(
-            say("{bounds} are not bounds; give (low, high), or one such pair for each variable.", bounds=repr(bounds))
+            "{bounds} are not bounds; give (low, high), or one such pair for each variable.", bounds=repr(bounds)
         ) from error
     limits = limits * len(variables) if len(limits) == 1 else limits
     if len(limits) != len(variables) or any(low >= high for low, high in limits):
         raise ExpressionError(
-            say(
-                "{bounds} are not bounds of {what}: the lower end comes first, as in -5:5, with one pair for each of "
-                "{names} or one for all.",
-                bounds=", ".join(f"{low:g}:{high:g}" for low, high in limits),
-                what=what,
-                names=names,
-            )
+            "{bounds} are not bounds of {what}: the lower end comes first, as in -5:5, with one pair for each of "
+            "{names} or one for all.",
+            bounds=", ".join(f"{low:g}:{high:g}" for low, high in limits),
+            what=what,
+            names=names,
         )
     return limits
 
@@ -104,17 +95,15 @@ def number(word: Any) -> float:
         f = function(word)
         if f.variables:
             raise ExpressionError(
-                say(
-                    "{word} is not a number, because it has {names}; give a number.",
-                    word=repr(word),
-                    names=", ".join(f.variables),
-                )
+                "{word} is not a number, because it has {names}; give a number.",
+                word=repr(word),
+                names=", ".join(f.variables),
             )
         return f()
     try:
         value = float(word)
     except (TypeError, ValueError) as error:
-        raise ExpressionError(say("{word} is not a number; give one, e.g. 2 or 'pi/2'.", word=repr(word))) from error
+        raise ExpressionError("{word} is not a number; give one, e.g. 2 or 'pi/2'.", word=repr(word)) from error
     if not math.isfinite(value):
-        raise ExpressionError(say("{word} is not a finite number; give one.", word=repr(word)))
+        raise ExpressionError("{word} is not a finite number; give one.", word=repr(word))
     return value

@@ -94,12 +94,10 @@ def parse(text: str) -> Node:
     """
     if len(text) > LONGEST:
         raise ExpressionError(
-            say(
-                "{text} has {count:,} characters, and a formula may have {most:,}: shorten it.",
-                text=shown(text),
-                count=len(text),
-                most=LONGEST,
-            )
+            "{text} has {count:,} characters, and a formula may have {most:,}: shorten it.",
+            text=shown(text),
+            count=len(text),
+            most=LONGEST,
         )
     if not text.strip():
         raise ExpressionError(say("the formula is empty; write one, e.g. x*sin(x)."))
@@ -133,15 +131,13 @@ class _Parser:
         rest = self.text[at : at + 12].strip()
         if rest:
             return ExpressionError(
-                say(
-                    "{text} cannot be read at {rest} (character {at}): {reason}.",
-                    text=shown(self.text),
-                    rest=shown(rest),
-                    at=at + 1,
-                    reason=reason,
-                )
+                "{text} cannot be read at {rest} (character {at}): {reason}.",
+                text=shown(self.text),
+                rest=shown(rest),
+                at=at + 1,
+                reason=reason,
             )
-        return ExpressionError(say("{text} cannot be read at its end: {reason}.", text=shown(self.text), reason=reason))
+        return ExpressionError("{text} cannot be read at its end: {reason}.", text=shown(self.text), reason=reason)
 
     def _tokens(self) -> Iterator[_Token]:
         at, text = 0, self.text
@@ -403,24 +399,20 @@ def check_products(text: str, variables: set[str]) -> None:
     for name in sorted(variables - {*GREEK.split(), "omicron"}):
         if len(name) > 1 and set(name) <= single:
             raise ExpressionError(
-                say(
-                    "{text} has {name}, which could be a product or a variable of its own: write {product}; in Python, "
-                    "variables= with {name} in it makes it a variable.",
-                    text=shown(text),
-                    name=name,
-                    product="*".join(name),
-                )
+                "{text} has {name}, which could be a product or a variable of its own: write {product}; in Python, "
+                "variables= with {name} in it makes it a variable.",
+                text=shown(text),
+                name=name,
+                product="*".join(name),
             )
         head = max((word for word in FUNCTIONS if name.startswith(word)), key=len, default="")
         if (inside := name.removeprefix(head)) and head and set(inside) <= single:
             raise ExpressionError(
-                say(
-                    "{text} has {name}, which could be {head} of {inside} or a variable of its own: write {call}; in "
-                    "Python, variables= with {name} in it makes it a variable.",
-                    text=shown(text),
-                    name=name,
-                    head=head,
-                    inside=inside,
-                    call=f"{head}({'*'.join(inside)})",
-                )
+                "{text} has {name}, which could be {head} of {inside} or a variable of its own: write {call}; in "
+                "Python, variables= with {name} in it makes it a variable.",
+                text=shown(text),
+                name=name,
+                head=head,
+                inside=inside,
+                call=f"{head}({'*'.join(inside)})",
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, first_line, short
-from ..language import Word, mark, say
+from ..language import Word, mark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,24 +39,22 @@ def array_of(text: str, what: Word) -> np.ndarray:
             numbers = np.asarray(read(text))
         except FileNotFoundError as error:
             raise UsageError(
-                say("the {what} {text} does not exist; give {form}.", what=what, text=text, form=FORM)
+                "the {what} {text} does not exist; give {form}.", what=what, text=text, form=FORM
             ) from error
         except (OSError, ValueError) as error:
             reason = first_line(error)
             raise UsageError(
-                say("the {what} {text} cannot be read: {reason}.", what=what, text=text, reason=reason)
+                "the {what} {text} cannot be read: {reason}.", what=what, text=text, reason=reason
             ) from error
         return _checked(numbers, text, what)
     rows = [[_number(word.strip(), text, what) for word in row.split(",")] for row in text.split(";")]
     if len({len(row) for row in rows}) > 1:
         counts = ", ".join(str(len(row)) for row in rows)
         raise UsageError(
-            say(
-                "the {what} {text} has rows of {counts} numbers; give as many in each.",
-                what=what,
-                text=repr(short(text)),
-                counts=counts,
-            )
+            "the {what} {text} has rows of {counts} numbers; give as many in each.",
+            what=what,
+            text=repr(short(text)),
+            counts=counts,
         )
     return _checked(np.array(rows[0] if len(rows) == 1 else rows), text, what)
 
@@ -66,12 +64,10 @@ def _checked(numbers: np.ndarray, text: str, what: Word) -> np.ndarray:
 
     if numbers.dtype.kind not in "biuf" or not numbers.size or not np.isfinite(numbers).all():
         raise UsageError(
-            say(
-                "the {what} {text} is not of finite numbers alone; give {form}.",
-                what=what,
-                text=repr(short(text)),
-                form=FORM,
-            )
+            "the {what} {text} is not of finite numbers alone; give {form}.",
+            what=what,
+            text=repr(short(text)),
+            form=FORM,
         )
     return numbers
 
@@ -95,13 +91,11 @@ def _number(word: str, text: str, what: Word) -> float:
         return float(above) / float(below) if sign else float(word)
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(
-            say(
-                "the {what} {text} cannot be read: {word} is not a number; give {form}.",
-                what=what,
-                text=repr(short(text)),
-                word=repr(short(word)),
-                form=FORM,
-            )
+            "the {what} {text} cannot be read: {word} is not a number; give {form}.",
+            what=what,
+            text=repr(short(text)),
+            word=repr(short(word)),
+            form=FORM,
         ) from error
 
 

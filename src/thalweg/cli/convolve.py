@@ -90,7 +90,7 @@ def _ends(text: str) -> tuple[float, float]:
 
     pairs = bounds_of(text)
     if len(pairs) != 1:
-        raise UsageError(say("--over has {count} pairs of bounds; give one, low:high.", count=len(pairs)))
+        raise UsageError("--over has {count} pairs of bounds; give one, low:high.", count=len(pairs))
     low, high = (float(end) if end.strip("+-") == "inf" else number(end) for end in pairs[0])
     return low, high
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..language import say
 from .options import Everything
 from .result import check_one, finite, print_json, split
 
@@ -48,7 +47,7 @@ def derivative(
     check_one(latex=latex, json=json)
     if output is not None and not (limit and at):
         raise UsageError(
-            say("{file} shows a secant becoming the tangent at a point; give --limit and --at too.", file=output)
+            "{file} shows a secant becoming the tangent at a point; give --limit and --at too.", file=output
         )
     check_picture(output, MOVING)
     f = calculus.function(expression)

@@ -70,9 +70,7 @@ def descend(
     if output is not None:
         check_report(output) if written else check_picture(output, (*MOVING, ".csv"))
     if kind is not None and (output is None or written):
-        raise UsageError(
-            say("--kind {kind} is for a picture; say where to draw it with -o, e.g. -o path.html.", kind=kind)
-        )
+        raise UsageError("--kind {kind} is for a picture; say where to draw it with -o, e.g. -o path.html.", kind=kind)
     check_one(steps_table=steps_table, json=json)
     rules, rates = _rules(optimizer, rate)
     sides = None if bounds is None else bounds_of(bounds)
@@ -117,13 +115,13 @@ def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
     if rate is None or "=" not in rate:
         return rules, None if rate is None else parse_rates(rate)
     if optimizer != "sgd":
-        raise UsageError(say("--rate {rate} names its optimizers; leave --optimizer out.", rate=rate))
+        raise UsageError("--rate {rate} names its optimizers; leave --optimizer out.", rate=rate)
     pairs = [part.rpartition("=") for part in split(rate, "0.01,adam=0.1")]
     wrong = next((name + sign + value for name, sign, value in pairs if not (name and value)), None)
     if wrong is not None:
         form, example = "NAME=RATE", "sgd=0.1,adam=0.3"
         raise UsageError(
-            say("{text} is not of the form {form}, e.g. {example}.", text=repr(wrong), form=form, example=example)
+            "{text} is not of the form {form}, e.g. {example}.", text=repr(wrong), form=form, example=example
         )
     return {rule_of(name.strip(), SurfaceError): parse_rates(value) for name, _, value in pairs}, None
 

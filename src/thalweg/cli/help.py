@@ -20,7 +20,8 @@ from typer import BadParameter, rich_utils
 from typer.core import TyperCommand, TyperGroup
 
 from ..errors import UsageError
-from ..language import AUTO, mark, say, use_language
+from ..language import mark, say
+from ..languages import AUTO, use_language
 
 Command = TypeVar("Command", bound=TyperCommand | TyperGroup)
 

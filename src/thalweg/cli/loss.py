@@ -136,7 +136,7 @@ def _written(values: Tensor) -> str:
 
 def _needed(targets: str | None, kind: Loss) -> str:
     if targets is None:
-        raise UsageError(say("{loss} compares --values with --targets; give both.", loss=kind.label))
+        raise UsageError("{loss} compares --values with --targets; give both.", loss=kind.label)
     return targets
 
 
@@ -169,12 +169,10 @@ def _distributions(text: str, what: Word) -> Tensor:
     rows = rows[None] if rows.ndim == 1 else rows
     if bool((rows < 0).any()) or bool(((rows.sum(1) - 1).abs() > 1e-6).any()):
         raise UsageError(
-            say(
-                "the {what} {text} is not a distribution: probabilities are at least 0, and those of a row have the "
-                "sum 1, e.g. 0.25,0.75.",
-                what=what,
-                text=repr(text),
-            )
+            "the {what} {text} is not a distribution: probabilities are at least 0, and those of a row have the "
+            "sum 1, e.g. 0.25,0.75.",
+            what=what,
+            text=repr(text),
         )
     return rows
 

@@ -19,7 +19,8 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import ThalwegError
-from ..language import named, say, tell
+from ..language import say, tell
+from ..languages import named
 from ..version import __version__
 from . import descend
 from .completion import add_completion

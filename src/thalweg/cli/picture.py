@@ -75,7 +75,7 @@ def _target(name: str, output: Path | None) -> Path:
     """Where to draw: a file that was named is replaced, and no other."""
     target = output or Path(f"{name}.html")
     if output is None and target.exists():
-        raise UsageError(say("{file} exists already; say where to draw with -o.", file=target))
+        raise UsageError("{file} exists already; say where to draw with -o.", file=target)
     return target
 
 
@@ -104,14 +104,12 @@ def check_picture(path: Path | None, endings: tuple[str, ...] = STILL) -> None:
         return
     if path.suffix.lower() not in endings:
         allowed = say(" or ").join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
-        raise UsageError(say("{file} cannot name a picture: it must end in {endings}.", file=path, endings=allowed))
+        raise UsageError("{file} cannot name a picture: it must end in {endings}.", file=path, endings=allowed)
     if path.suffix.lower() == ".mp4":
         from importlib.util import find_spec
 
         if find_spec("imageio_ffmpeg") is None:
-            raise UsageError(
-                say("{file} needs imageio-ffmpeg: pip install 'thalweg[video]', or name a .gif.", file=path)
-            )
+            raise UsageError("{file} needs imageio-ffmpeg: pip install 'thalweg[video]', or name a .gif.", file=path)
     check_report(path)
 
 
@@ -128,6 +126,4 @@ def write_picture(path: Path | None, figure: Callable[[], go.Figure]) -> None:
         with contextlib.nullcontext() if words else readable(path.name):
             write(figure(), path)
     except OSError as error:
-        raise WorkError(
-            say("{file} cannot be written: {reason}.", file=path, reason=error.strerror or error)
-        ) from error
+        raise WorkError("{file} cannot be written: {reason}.", file=path, reason=error.strerror or error) from error

@@ -49,7 +49,7 @@ def rule_of(name: str, error: type[UsageError]) -> str | Formula:
     with opened(name, error) as source:
         found = source.get()
     if not isinstance(found, Formula):
-        raise error(say("{given} is not an optimizer; give a name, e.g. 'adam', or a formula.", given=repr(name)))
+        raise error("{given} is not an optimizer; give a name, e.g. 'adam', or a formula.", given=repr(name))
     return found
 
 
@@ -65,10 +65,10 @@ def values_of(texts: list[str]) -> dict[str, list[Any]]:
         if not (name and sign and values):
             form, example = "NAME=VALUE,VALUE", "beta2=0.99,0.999"
             raise UsageError(
-                say("{text} is not of the form {form}, e.g. {example}.", text=repr(text), form=form, example=example)
+                "{text} is not of the form {form}, e.g. {example}.", text=repr(text), form=form, example=example
             )
         if name in levels:
-            raise UsageError(say("hyperparameter {name} is given twice; list all its values at once.", name=name))
+            raise UsageError("hyperparameter {name} is given twice; list all its values at once.", name=name)
         levels[name] = [_literal(value) for value in split(values)]
     return levels
 
@@ -96,10 +96,8 @@ def bounds_of(text: str) -> list[tuple[str, str]]:
     pairs = [tuple(end.strip() for end in part.split(sign)) for part in parts]
     if any(len(pair) != 2 or not all(pair) for pair in pairs):
         raise UsageError(
-            say(
-                "{text} cannot be read as bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2.",
-                text=repr(text),
-            )
+            "{text} cannot be read as bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2.",
+            text=repr(text),
         )
     return pairs  # pyright: ignore[reportReturnType]
 
@@ -115,7 +113,7 @@ def check_one(**given: bool) -> None:
     """Refuse two options that exclude each other: whether each was given, by name."""
     if all(given.values()):
         first, second = (f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(say("{first} and {second} exclude each other; give one of them.", first=first, second=second))
+        raise UsageError("{first} and {second} exclude each other; give one of them.", first=first, second=second)
 
 
 def check_report(report: Path | None) -> None:
@@ -125,7 +123,7 @@ def check_report(report: Path | None) -> None:
     if report.is_dir():
         example = report / "report.html"
         raise UsageError(
-            say("{file} is a folder; name a file for the report, e.g. {example}.", file=report, example=example)
+            "{file} is a folder; name a file for the report, e.g. {example}.", file=report, example=example
         )
     check_place(report, UsageError)
 
@@ -145,9 +143,7 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         put(path, content)
     except OSError as error:
-        raise WorkError(
-            say("{file} cannot be written: {reason}.", file=path, reason=error.strerror or error)
-        ) from error
+        raise WorkError("{file} cannot be written: {reason}.", file=path, reason=error.strerror or error) from error
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:

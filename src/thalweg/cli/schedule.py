@@ -46,7 +46,7 @@ def schedule(
     if name is None:
         if output is not None:
             raise UsageError(
-                say("{file} needs a schedule to draw; name one, e.g. thalweg schedule cosine -o {file}.", file=output)
+                "{file} needs a schedule to draw; name one, e.g. thalweg schedule cosine -o {file}.", file=output
             )
         _catalogue(json)
         return

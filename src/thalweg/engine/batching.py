@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from ..errors import PlanError, TrainingError, first_line
-from ..language import say
 from ..plan.factors import Setting
 from ..population.batched import Extra, Groups
 from ..population.block import EVALUATION_BATCH, Block
@@ -45,13 +44,10 @@ def check_batched(batched: Any) -> None:
     """Refuse anything but "auto", the name of a way, True and False."""
     if batched not in (AUTO, *KINDS, True, False):
         raise PlanError(
-            say(
-                "batched is {batched}; give {names}, True for any of the first three, or {auto} for what "
-                "suits the model.",
-                batched=repr(batched),
-                names=", ".join(map(repr, KINDS)),
-                auto=repr(AUTO),
-            )
+            "batched is {batched}; give {names}, True for any of the first three, or {auto} for what suits the model.",
+            batched=repr(batched),
+            names=", ".join(map(repr, KINDS)),
+            auto=repr(AUTO),
         )
 
 
@@ -167,11 +163,9 @@ class _Trial:
             return Way(COMPILED)
         if batched == COMPILED:
             raise PlanError(
-                say(
-                    "{name} cannot be compiled: {why}; give batched='auto' to train it in another way.",
-                    name=self.name,
-                    why=why,
-                )
+                "{name} cannot be compiled: {why}; give batched='auto' to train it in another way.",
+                name=self.name,
+                why=why,
             )
         if batched in (True, STACKED):
             return Way(STACKED, why)

@@ -247,13 +247,11 @@ def add_fresh(store: Store, plan: Plan, problem: Prepared | Loop) -> None:
     look, settings = plan.confirmations[-1], len(to_confirm(plan, store.members()))
     if settings * look.seeds * len(plan.fresh_folds(look)) > MOST_RUNS:
         raise PlanError(
-            say(
-                "{settings} settings with {seeds:,} fresh seeds are more runs than the {most_runs:,} that "
-                "are allowed; give fewer seeds.",
-                settings=settings,
-                seeds=look.seeds,
-                most_runs=MOST_RUNS,
-            )
+            "{settings} settings with {seeds:,} fresh seeds are more runs than the {most_runs:,} that "
+            "are allowed; give fewer seeds.",
+            settings=settings,
+            seeds=look.seeds,
+            most_runs=MOST_RUNS,
         )
     meta = {"plan": {**store.meta("plan"), **plan.extension()}, "recipe_run": None}
     store.add_blocks(plan.stage(look), _lacking(store, programs, look), meta)

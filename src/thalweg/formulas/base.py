@@ -271,11 +271,9 @@ def formula(
     def declare(function: Callable[..., Update]) -> Formula:
         if not callable(function):
             raise FormulaError(
-                say(
-                    "{given} is not a function that returns an Update; tw.formulas.get('adam') gives a rule of the "
-                    "catalogue by its name.",
-                    given=repr(function),
-                )
+                "{given} is not a function that returns an Update; tw.formulas.get('adam') gives a rule of the "
+                "catalogue by its name.",
+                given=repr(function),
             )
         rule, first = name or function.__name__, dict(initial or {})
         hyperparameters, options = signature(function, rule)
@@ -285,15 +283,13 @@ def formula(
         for outside in (n for n, m in words.items() if not _fits(m, defaults[n])):
             if outside not in (meanings or {}):
                 raise FormulaError(
-                    say(
-                        "formula {rule}: {name} is {value} by default, and this name has the range {range} in all "
-                        "rules; correct the default, or declare what it means here, "
-                        "meanings={{'{name}': tw.formulas.Meaning('in words', '[0, ∞)')}}.",
-                        rule=rule,
-                        name=outside,
-                        value=repr(defaults[outside]),
-                        range=words[outside].range,
-                    )
+                    "formula {rule}: {name} is {value} by default, and this name has the range {range} in all "
+                    "rules; correct the default, or declare what it means here, "
+                    "meanings={{'{name}': tw.formulas.Meaning('in words', '[0, ∞)')}}.",
+                    rule=rule,
+                    name=outside,
+                    value=repr(defaults[outside]),
+                    range=words[outside].range,
                 )
             raise FormulaError(
                 f"formula {rule}: {outside} is {defaults[outside]!r} by default, and its range is declared as "
@@ -303,7 +299,7 @@ def formula(
         equations = read(function, rule, hyperparameters, options, first, kept, of_batches)
         if equations.sampled and by_shape:
             raise FormulaError(
-                say("formula {rule}: a rule with sampled has one form for all tensors; leave by_shape out.", rule=rule)
+                "formula {rule}: a rule with sampled has one form for all tensors; leave by_shape out.", rule=rule
             )
         return Formula(
             name=rule,

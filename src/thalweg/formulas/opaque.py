@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FormulaError, first_line, line_of
-from ..language import say
 from ..unknown import unknown
 from .base import Formula
 from .equations import Equations, symbol
@@ -110,11 +109,9 @@ def taken_apart(maker: Any) -> tuple[Any, dict[str, Any]]:
     values = [one for value in maker.keywords.values() for one in (value if isinstance(value, tuple) else (value,))]
     if maker.args or not all(isinstance(value, plain) for value in values):
         raise FormulaError(
-            say(
-                "functools.partial of {name} may fix numbers, words and tuples of these, by name; for all else "
-                "write a function (params, lr) -> optimizer.",
-                name=getattr(maker.func, "__name__", repr(maker.func)),
-            )
+            "functools.partial of {name} may fix numbers, words and tuples of these, by name; for all else "
+            "write a function (params, lr) -> optimizer.",
+            name=getattr(maker.func, "__name__", repr(maker.func)),
         )
     return maker.func, dict(maker.keywords)
 

@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 import sympy as sp
 
 from ..errors import FormulaError
-from ..language import say
 
 __all__ = [
     "column_mean",
@@ -176,11 +175,9 @@ class orthogonal(OperationBase):
         if coefficients is not None:
             if not isinstance(coefficients, tuple | list) or len(coefficients) != 3:
                 raise FormulaError(
-                    say(
-                        "orthogonal takes three coefficients, and {given} is given; write coefficients=(a, b, c), of "
-                        "X ← aX + (bA + cA²)X with A = XXᵀ.",
-                        given=str(coefficients),
-                    )
+                    "orthogonal takes three coefficients, and {given} is given; write coefficients=(a, b, c), of "
+                    "X ← aX + (bA + cA²)X with A = XXᵀ.",
+                    given=str(coefficients),
                 )
             a, b, c = coefficients
         flags = (int(flag) if isinstance(flag, bool) else flag for flag in (clamped, half))

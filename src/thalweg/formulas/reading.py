@@ -16,7 +16,6 @@ import sympy as sp
 from sympy.functions.elementary.piecewise import ExprCondPair
 
 from ..errors import FormulaError
-from ..language import say
 from ..unknown import unknown
 from . import operations, vocabulary
 from .equations import (
@@ -124,13 +123,11 @@ def read(
     for name in {n for n in used for value in sampled.values() if n in sampled or symbols[n] in value.free_symbols}:
         if each[name] != WEIGHT:
             raise FormulaError(
-                say(
-                    "formula {rule}: sampled goes by state {name}, which is {shape}; it may go by g, w, t, "
-                    "hyperparameters and states of one value per weight.",
-                    rule=rule,
-                    name=name,
-                    shape=str(each[name]),
-                )
+                "formula {rule}: sampled goes by state {name}, which is {shape}; it may go by g, w, t, "
+                "hyperparameters and states of one value per weight.",
+                rule=rule,
+                name=name,
+                shape=str(each[name]),
             )
     return Equations(
         name=rule,
@@ -153,24 +150,20 @@ def _sampled(rule: str, result: Update, states: list[str], symbols: Mapping[str,
     """The states that a gradient on sampled targets gives."""
     if not isinstance(result.every, int) or isinstance(result.every, bool) or result.every < 1:
         raise FormulaError(
-            say(
-                "formula {rule}: every is {every}; give a whole number of steps from 1.",
-                rule=rule,
-                every=repr(result.every),
-            )
+            "formula {rule}: every is {every}; give a whole number of steps from 1.",
+            rule=rule,
+            every=repr(result.every),
         )
     if not isinstance(result.sampled, Mapping):
         raise FormulaError(
-            say(
-                "formula {rule}: sampled is of type {kind}; give a dict of states and their new values, "
-                "sampled={{'h': …}}.",
-                rule=rule,
-                kind=type(result.sampled).__name__,
-            )
+            "formula {rule}: sampled is of type {kind}; give a dict of states and their new values, "
+            "sampled={{'h': …}}.",
+            rule=rule,
+            kind=type(result.sampled).__name__,
         )
     if result.sampled and result.at is not None:
         raise FormulaError(
-            say("formula {rule}: sampled is of the gradient at w, and at moves it; leave one of them out.", rule=rule)
+            "formula {rule}: sampled is of the gradient at w, and at moves it; leave one of them out.", rule=rule
         )
     values = {}
     for name, value in result.sampled.items():
@@ -179,12 +172,10 @@ def _sampled(rule: str, result: Update, states: list[str], symbols: Mapping[str,
         values[name] = _expression(rule, f"sampled state {name}", value, symbols)
         if "loss" in map(str, values[name].free_symbols) or values[name].has(operations.OperationBase):
             raise FormulaError(
-                say(
-                    "formula {rule}: sampled state {name} looks at more than a weight; it may go by g, w, t, "
-                    "hyperparameters and states of one value per weight.",
-                    rule=rule,
-                    name=name,
-                )
+                "formula {rule}: sampled state {name} looks at more than a weight; it may go by g, w, t, "
+                "hyperparameters and states of one value per weight.",
+                rule=rule,
+                name=name,
             )
     return values
 

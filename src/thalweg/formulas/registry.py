@@ -187,12 +187,10 @@ def known(text: str | Formula) -> Formula:
     """
     if isinstance(rule := get(text), Opaque):
         raise FormulaError(
-            say(
-                "{rule} is {origin}, whose equations are not known here: it can be compared, and this takes a formula, "
-                "of the catalogue or of your own.",
-                rule=rule.label,
-                origin=f"torch.optim.{rule.maker.__name__}",
-            )
+            "{rule} is {origin}, whose equations are not known here: it can be compared, and this takes a formula, "
+            "of the catalogue or of your own.",
+            rule=rule.label,
+            origin=f"torch.optim.{rule.maker.__name__}",
         )
     return rule
 

@@ -198,10 +198,8 @@ def _one_rule(optimizer: Any, lr: Any) -> tuple[Formula, float]:
     rules = rules_of(optimizer, lr)
     if rules.rates.size != 1:
         raise SurfaceError(
-            say(
-                "{size} pairs of optimizer and rate were given, and a map is of one; make several maps.",
-                size=rules.rates.size,
-            )
+            "{size} pairs of optimizer and rate were given, and a map is of one; make several maps.",
+            size=rules.rates.size,
         )
     return rules.formulas[0], float(rules.rates[0, 0])
 
@@ -211,10 +209,8 @@ def _open(schedule: Any, steps: int) -> Schedule:
     resolved.check(steps)
     if resolved.closed:
         raise SurfaceError(
-            say(
-                "{label} follows the loss of each path, which a map does not keep; take another schedule.",
-                label=resolved.label,
-            )
+            "{label} follows the loss of each path, which a map does not keep; take another schedule.",
+            label=resolved.label,
         )
     return resolved
 
@@ -225,13 +221,11 @@ def _axes(surface: Surface, resolution: Any, formula: Formula) -> tuple[np.ndarr
     needed = int(resolution) ** surface.dimensions * 8 * (surface.dimensions * arrays + 4)
     if needed > MEMORY:
         raise SurfaceError(
-            say(
-                "a map of {resolution} starts along each axis takes {needed} bytes, and at most {memory} are "
-                "taken; give a smaller resolution.",
-                resolution=f"{resolution:,}",
-                needed=f"{needed:,}",
-                memory=f"{MEMORY:,}",
-            )
+            "a map of {resolution} starts along each axis takes {needed} bytes, and at most {memory} are "
+            "taken; give a smaller resolution.",
+            resolution=f"{resolution:,}",
+            needed=f"{needed:,}",
+            memory=f"{MEMORY:,}",
         )
     return tuple(np.linspace(low, high, int(resolution)) for low, high in surface.bounds)
 

@@ -20,7 +20,6 @@ from ..kernels.generated import module
 from ..kernels.lower import Printer
 from ..kernels.numba_cpu import Launch
 from ..kernels.threads import addresses
-from ..language import say
 from .slopes import WIDE, derivatives, walkable
 
 _LIBRARY = "acos acosh asin asinh atan atan2 atanh cosh erf log sinh sqrt tan tanh"
@@ -46,7 +45,7 @@ class _Printer(Printer):
         name = type(expr).__name__
         if name not in (*_FUNCTIONS, "ceiling", "floor", "sign"):
             raise SurfaceError(
-                say("{expr} has no compiled form; use + − * / ** and {names}.", expr=expr, names=", ".join(_FUNCTIONS))
+                "{expr} has no compiled form; use + − * / ** and {names}.", expr=expr, names=", ".join(_FUNCTIONS)
             )
         return self.call(name.replace("ceiling", "ceil"), *map(self._print, expr.args))
 

@@ -131,12 +131,10 @@ def convergence(
     eigenvalues = np.linalg.eigvalsh(surface.hessian(minimum.tolist()))
     if not (np.isfinite(eigenvalues) & (eigenvalues > 0)).all():
         raise SurfaceError(
-            say(
-                "{surface} has no bowl at its minimum {minimum}, whose shape decides at which rate a rule "
-                "converges; take a surface with a Hessian above 0 there.",
-                surface=surface,
-                minimum=minimum.tolist(),
-            )
+            "{surface} has no bowl at its minimum {minimum}, whose shape decides at which rate a rule "
+            "converges; take a surface with a Hessian above 0 there.",
+            surface=surface,
+            minimum=minimum.tolist(),
         )
     grid = np.linspace(0.01, 4, 100) / eigenvalues[-1] if rates is None else _numbers("rates", rates, above=0)
     levels = np.linspace(0, 0.99, 100) if values is None else _numbers(hyperparameter, values)
@@ -157,7 +155,7 @@ def _places(surface: Surface, start: Any) -> tuple[np.ndarray, np.ndarray]:
     """The minimum to go to, and where from."""
     if not surface.minima:
         raise SurfaceError(
-            say("{surface} has no known minimum to converge to; give a surface with minima=.", surface=surface)
+            "{surface} has no known minimum to converge to; give a surface with minima=.", surface=surface
         )
     minima = np.array(surface.minima)
     if start is None:
@@ -165,7 +163,7 @@ def _places(surface: Surface, start: Any) -> tuple[np.ndarray, np.ndarray]:
     starts = starts_on(surface, np.asarray(start, dtype=np.float64))
     if len(starts) > 1:
         raise SurfaceError(
-            say("{starts} starts were given, and every path of the map has the same one.", starts=len(starts))
+            "{starts} starts were given, and every path of the map has the same one.", starts=len(starts)
         )
     return minima[np.argmin(np.linalg.norm(minima - starts[0], axis=1))], starts[0]
 
@@ -174,12 +172,10 @@ def _numbers(what: str, values: Any, above: float = -np.inf) -> np.ndarray:
     try:
         numbers = np.atleast_1d(np.asarray(values, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise SurfaceError(
-            say("{what} is {values}; give a list of numbers.", what=what, values=repr(values))
-        ) from error
+        raise SurfaceError("{what} is {values}; give a list of numbers.", what=what, values=repr(values)) from error
     if numbers.ndim != 1 or not len(numbers) or not (np.isfinite(numbers) & (numbers > above)).all():
         positive = say("positive ") if above == 0 else ""
-        raise SurfaceError(say("{what} must be a list of finite {positive}numbers.", what=what, positive=positive))
+        raise SurfaceError("{what} must be a list of finite {positive}numbers.", what=what, positive=positive)
     return numbers
 
 

@@ -101,12 +101,12 @@ def rules_of(optimizer: Any, lr: Any) -> Rules:
     if not rules:
         raise SurfaceError(say("no optimizer was given; name one, e.g. 'sgd'."))
     if twice := next((name for name in labels if labels.count(name) > 1), None):
-        raise SurfaceError(say("optimizer {name} is given twice; name each once.", name=twice))
+        raise SurfaceError("optimizer {name} is given twice; name each once.", name=twice)
     if mapped:
         rates = [_rates(rate) for rate in optimizer.values()]
         if len({len(row) for row in rates}) > 1:
             counts = ", ".join(str(len(row)) for row in rates)
-            raise SurfaceError(say("the optimizers have {counts} rates; give each equally many.", counts=counts))
+            raise SurfaceError("the optimizers have {counts} rates; give each equally many.", counts=counts)
         return Rules(rules, np.array(rates), CHOSEN)
     if lr is None:
         return Rules(rules, np.array([[rule.hyperparameters.get("lr", np.nan)] for rule in rules]), DEFAULTS)
@@ -139,7 +139,7 @@ def _rates(lr: Any) -> list[float]:
         raise SurfaceError(words) from error
     wrong = rates[~((rates > 0) & np.isfinite(rates))]
     if len(wrong):
-        raise SurfaceError(say("lr is {rate:g}, and must be a positive number.", rate=wrong[0]))
+        raise SurfaceError("lr is {rate:g}, and must be a positive number.", rate=wrong[0])
     return rates.tolist()
 
 
@@ -149,12 +149,10 @@ def _on(surface: Any, start: Any) -> tuple[Surface, np.ndarray]:
         resolved = surface_of(surface)
         if not resolved.start:
             raise SurfaceError(
-                say(
-                    "{surface} has no start of its own; give one, e.g. start={example} (--start {typed}).",
-                    surface=resolved,
-                    example=(example := _example(resolved)),
-                    typed=example.strip("[]").replace(" ", ""),
-                )
+                "{surface} has no start of its own; give one, e.g. start={example} (--start {typed}).",
+                surface=resolved,
+                example=(example := _example(resolved)),
+                typed=example.strip("[]").replace(" ", ""),
             )
         return resolved, starts_on(resolved, np.array(resolved.start))
     numbers = _numbers(start)
@@ -171,16 +169,14 @@ def starts_on(surface: Surface, numbers: np.ndarray) -> np.ndarray:
         numbers = numbers[None, :]
     if numbers.ndim != 2 or numbers.shape[1] != count or not len(numbers):
         raise SurfaceError(
-            say(
-                "a start of shape {shape} is not a point on {surface}, which has {count} variable{s}; give e.g. "
-                "start={example} (--start {words}), or an array (starts, {count}).",
-                shape=numbers.shape,
-                surface=surface,
-                count=count,
-                s="s" * (count > 1),
-                example=_example(surface),
-                words=_example(surface).strip("[]").replace(" ", ""),
-            )
+            "a start of shape {shape} is not a point on {surface}, which has {count} variable{s}; give e.g. "
+            "start={example} (--start {words}), or an array (starts, {count}).",
+            shape=numbers.shape,
+            surface=surface,
+            count=count,
+            s="s" * (count > 1),
+            example=_example(surface),
+            words=_example(surface).strip("[]").replace(" ", ""),
         )
     broken = ~np.isfinite(surface(numbers))
     if broken.any():
@@ -201,7 +197,7 @@ def _numbers(start: Any) -> np.ndarray:
         raise SurfaceError(words) from error
     if not np.isfinite(numbers).all():
         raise SurfaceError(
-            say("start has {value} in it; give finite numbers.", value=str(numbers[~np.isfinite(numbers)][0]))
+            "start has {value} in it; give finite numbers.", value=str(numbers[~np.isfinite(numbers)][0])
         )
     return numbers
 
@@ -235,14 +231,12 @@ class _Walk:
         needed = 8 * (steps + 1) * paths * numbers
         if needed > MEMORY:
             raise SurfaceError(
-                say(
-                    "{paths:,} paths of {steps:,} steps take {needed:,} bytes, and at most {most:,} are taken; give "
-                    "fewer, or take tw.basins, which keeps only where they end.",
-                    paths=shape[0] * paths,
-                    steps=steps,
-                    needed=needed,
-                    most=MEMORY,
-                )
+                "{paths:,} paths of {steps:,} steps take {needed:,} bytes, and at most {most:,} are taken; give "
+                "fewer, or take tw.basins, which keeps only where they end.",
+                paths=shape[0] * paths,
+                steps=steps,
+                needed=needed,
+                most=MEMORY,
             )
         self.points = np.empty(shape)
         self.points[:] = starts

@@ -7,7 +7,6 @@ import sympy as sp
 from ..calculus import Function, gradient
 from ..errors import SurfaceError
 from ..kernels import javascript
-from ..language import say
 from .slopes import derivatives
 from .surface import Surface
 
@@ -19,9 +18,7 @@ def printed(surface: Surface) -> dict[str, str]:
         SurfaceError: the surface is a Python function and has no expression.
     """
     if surface.expression is None:
-        raise SurfaceError(
-            say("{surface} is a function in torch operations; a page needs an expression.", surface=surface)
-        )
+        raise SurfaceError("{surface} is a function in torch operations; a page needs an expression.", surface=surface)
     variables, expression = surface.symbols, surface.expression
     if surface.is_compiled:
         slopes = derivatives(expression, variables)

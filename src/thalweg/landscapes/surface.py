@@ -113,14 +113,12 @@ class Surface(Typeset):
         points = np.asarray(points, dtype=np.float64)
         if points.shape[-1:] != (self.dimensions,):
             raise SurfaceError(
-                say(
-                    "points of shape {shape} do not lie on {name}, which has {dimensions} variable{s}; the "
-                    "last axis must have as many coordinates.",
-                    shape=points.shape,
-                    name=self.name,
-                    dimensions=self.dimensions,
-                    s="s" * (self.dimensions > 1),
-                )
+                "points of shape {shape} do not lie on {name}, which has {dimensions} variable{s}; the "
+                "last axis must have as many coordinates.",
+                shape=points.shape,
+                name=self.name,
+                dimensions=self.dimensions,
+                s="s" * (self.dimensions > 1),
             )
         flat = points.reshape(-1, self.dimensions)
         losses, gradients = self._at(flat) if len(flat) else (np.empty(0), np.empty_like(flat))
@@ -176,11 +174,9 @@ def of_expression(expression: Any, name: str = "", variables: tuple[str, ...] | 
     if len(set(names)) < len(names):
         twice = next(n for n in names if names.count(n) > 1)
         raise SurfaceError(
-            say(
-                "{expression} has two variables named {twice}; give each a name of its own.",
-                expression=expression,
-                twice=twice,
-            )
+            "{expression} has two variables named {twice}; give each a name of its own.",
+            expression=expression,
+            twice=twice,
         )
     real = {symbol: sp.Symbol(str(symbol), real=True) for symbol in free}
     order = variables or names
@@ -213,11 +209,11 @@ def of_function(
             value = function(*point) if several else function(point)
         except Exception as error:  # whatever a user's function may raise
             reason = f"{name} cannot be evaluated on tensors ({error})"
-            raise SurfaceError(say("{reason}; write it in torch operations.", reason=reason)) from error
+            raise SurfaceError("{reason}; write it in torch operations.", reason=reason) from error
         if not hasattr(value, "numel") or value.numel() != 1:
             shape = getattr(value, "shape", None)
             kind = type(value).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
-            raise SurfaceError(say("{name} must give one number for one point, not {kind}.", name=name, kind=kind))
+            raise SurfaceError("{name} must give one number for one point, not {kind}.", name=name, kind=kind)
         return value.reshape(())
 
     fields = {"bounds": ((-SPAN, SPAN),) * count} | fields
@@ -231,5 +227,5 @@ def _parameters(function: Callable[..., Any], name: str) -> list[str]:
         return ["point"]
     names = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
     if not names:
-        raise SurfaceError(say("{name} takes no point; write it as a function of a tensor, or of x and y.", name=name))
+        raise SurfaceError("{name} takes no point; write it as a function of a tensor, or of x and y.", name=name)
     return names

@@ -19,7 +19,7 @@ from .. import calls
 from ..aliases import called
 from ..calculus import Function, function
 from ..errors import SurfaceError
-from ..language import mark, say
+from ..language import mark
 from ..numbers import POSITIVE, Range
 from ..unknown import unknown
 from .surface import Surface, of_expression, of_function
@@ -208,7 +208,7 @@ def get(name: str) -> Surface:
     allowed = inspect.signature(SURFACES[kind]).parameters
     for argument in arguments:
         if not allowed:
-            raise SurfaceError(say("{name} takes no arguments; leave {argument} out.", name=kind, argument=argument))
+            raise SurfaceError("{name} takes no arguments; leave {argument} out.", name=kind, argument=argument)
         if argument not in allowed:
             raise SurfaceError(unknown("argument", argument, allowed, kind))
     return SURFACES[kind](**arguments)
@@ -252,10 +252,8 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
     if callable(given):
         return of_function(given, dimensions, **known)
     raise SurfaceError(
-        say(
-            "something of type {kind} is not a surface; give a name, an expression, or a function in torch operations.",
-            kind=type(given).__name__,
-        )
+        "something of type {kind} is not a surface; give a name, an expression, or a function in torch operations.",
+        kind=type(given).__name__,
     )
 
 
@@ -280,12 +278,7 @@ def _rotation(dimensions: int, degrees: float) -> np.ndarray:
     """Neighbouring axes turned in their plane, one pair after the other."""
     if not np.isfinite(degrees):
         raise SurfaceError(
-            say(
-                "{what} is {value}; give {allowed}.",
-                what="quadratic: rotation",
-                value=degrees,
-                allowed=mark("a number"),
-            )
+            "{what} is {value}; give {allowed}.", what="quadratic: rotation", value=degrees, allowed=mark("a number")
         )
     turn, angle = np.eye(dimensions), np.deg2rad(degrees)
     for k in range(dimensions - 1 if degrees else 0):

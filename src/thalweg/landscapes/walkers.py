@@ -23,7 +23,6 @@ from ..kernels.lower import lower
 from ..kernels.staged import TensorUpdate, advance
 from ..kernels.threads import Launch
 from ..kernels.torch_ref import scalar_function
-from ..language import say
 from ..population.member import Member
 from ..population.scheduling import Scheduling
 from ..schedules import Schedule
@@ -67,11 +66,9 @@ class Walkers:
         formula = formula.of_shape(points.shape[1:])
         if formula.equations.sampled:
             raise SurfaceError(
-                say(
-                    "{rule} estimates curvature on targets that are drawn from a model's outputs, and a surface has "
-                    "none; take another rule, such as adamw.",
-                    rule=formula.label,
-                )
+                "{rule} estimates curvature on targets that are drawn from a model's outputs, and a surface has "
+                "none; take another rule, such as adamw.",
+                rule=formula.label,
             )
         equations, program = formula.equations, lower(formula.equations)
         self.formula, self.points, self.count, self.names = formula, points, rows, equations.hyperparameters

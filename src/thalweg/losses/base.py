@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from .. import arguments, calls
 from ..arguments import Declared, choice, declared
 from ..errors import PlanError, ProblemError
-from ..language import say
 from ..numbers import Range
 from ..samples import Samples, Weighted, call, scores
 from . import fit
@@ -198,13 +197,11 @@ class Loss(Labelled, ABC):
 def unsampled(rule: str, loss: Loss) -> PlanError:
     """What is said of a loss that has no targets to draw, which a rule asks for."""
     return PlanError(
-        say(
-            "{rule} estimates curvature on targets that are drawn from the model's own outputs, which takes a loss "
-            "that is the mean of −log p of a distribution: cross_entropy without class weights, bce without "
-            "pos_weight, or mse; and the loss here is {loss}. Train with one of these, or leave {rule} out.",
-            rule=rule,
-            loss=loss.label,
-        )
+        "{rule} estimates curvature on targets that are drawn from the model's own outputs, which takes a loss "
+        "that is the mean of −log p of a distribution: cross_entropy without class weights, bce without "
+        "pos_weight, or mse; and the loss here is {loss}. Train with one of these, or leave {rule} out.",
+        rule=rule,
+        loss=loss.label,
     )
 
 

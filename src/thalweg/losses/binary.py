@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..arguments import declared
 from ..errors import ProblemError, UsageError, short
-from ..language import say
 from ..numbers import Range
 from . import fit
 from .base import FROM_0, Loss, Scale
@@ -69,11 +68,9 @@ class BCE(Loss):
         many = len(self.pos_weight) if isinstance(self.pos_weight, tuple) else 1
         if many > 1 and outputs.shape[-1:] != (many,):
             raise ProblemError(
-                say(
-                    "bce has {many} positive weights, and the outputs are {outputs}; give one for each output.",
-                    many=many,
-                    outputs=fit.shape(outputs),
-                )
+                "bce has {many} positive weights, and the outputs are {outputs}; give one for each output.",
+                many=many,
+                outputs=fit.shape(outputs),
             )
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ..arguments import declared, optional, whole
 from ..errors import ProblemError, UsageError, short
-from ..language import say
 from ..numbers import Range
 from . import fit
 from .base import FROM_0, Loss, Scale, number
@@ -49,13 +48,11 @@ class _OfClasses(Loss):
         classes = fit.classes(self.name, outputs, targets, where, soft=self.soft, axis=self.axis)
         if self.weight is not None and len(self.weight) != classes:
             raise ProblemError(
-                say(
-                    "{name} has {weight} class weights, and the outputs are scores for {classes} classes; give "
-                    "one weight per class.",
-                    name=self.name,
-                    weight=len(self.weight),
-                    classes=classes,
-                )
+                "{name} has {weight} class weights, and the outputs are scores for {classes} classes; give "
+                "one weight per class.",
+                name=self.name,
+                weight=len(self.weight),
+                classes=classes,
             )
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
@@ -64,12 +61,10 @@ class _OfClasses(Loss):
             fit.in_range(targets, self._classes(outputs, targets), where, self.ignore_index)
             if bool((targets == self.ignore_index).all()):
                 raise ProblemError(
-                    say(
-                        "all {where}targets are {ignore_index}, which {name} ignores; choose another ignore_index.",
-                        where=where + " " if where else "",
-                        ignore_index=self.ignore_index,
-                        name=self.name,
-                    )
+                    "all {where}targets are {ignore_index}, which {name} ignores; choose another ignore_index.",
+                    where=where + " " if where else "",
+                    ignore_index=self.ignore_index,
+                    name=self.name,
                 )
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -195,11 +190,9 @@ class NLL(_OfClasses):
         super().check(outputs, targets, where)
         if (highest := float(outputs.detach().max())) > 0:
             raise ProblemError(
-                say(
-                    "nll needs log-probabilities, which are at most 0, and the outputs reach {highest}; end the "
-                    "model in log_softmax, or give cross_entropy, which takes scores.",
-                    highest=f"{highest:g}",
-                )
+                "nll needs log-probabilities, which are at most 0, and the outputs reach {highest}; end the "
+                "model in log_softmax, or give cross_entropy, which takes scores.",
+                highest=f"{highest:g}",
             )
 
     def of_scores(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:

@@ -23,7 +23,7 @@ def tensors(name: str, *given: Any) -> None:
             first = first[0]
         if isinstance(first, int | float | list | np.ndarray | np.generic):
             raise ProblemError(
-                say("{name} takes tensors, not {type}; give torch.tensor(…).", name=name, type=type(value).__name__)
+                "{name} takes tensors, not {type}; give torch.tensor(…).", name=name, type=type(value).__name__
             )
 
 
@@ -34,20 +34,16 @@ def as_many(outputs: Tensor, targets: Tensor | None, weights: Tensor | None) -> 
     for what, tensor in ((mark("targets"), targets), (mark("sample weights"), weights)):
         if tensor is not None and outputs.ndim and tensor.shape[:1] != outputs.shape[:1]:
             raise ProblemError(
-                say(
-                    "there are {count} outputs, and for {what} {many}; give one for each output.",
-                    count=len(outputs),
-                    what=what,
-                    many=len(tensor) if tensor.ndim else mark("a single value"),
-                )
+                "there are {count} outputs, and for {what} {many}; give one for each output.",
+                count=len(outputs),
+                what=what,
+                many=len(tensor) if tensor.ndim else mark("a single value"),
             )
     if weights is not None and weights.ndim != 1:
         raise ProblemError(
-            say(
-                "the sample weights are of shape {shape}; give one number per sample, ({outputs},).",
-                shape=tuple(weights.shape),
-                outputs=len(outputs),
-            )
+            "the sample weights are of shape {shape}; give one number per sample, ({outputs},).",
+            shape=tuple(weights.shape),
+            outputs=len(outputs),
         )
 
 
@@ -58,15 +54,13 @@ def same_shape(name: str, outputs: Tensor, targets: Tensor, where: str = "") -> 
     same = outputs[:1].numel() == targets[:1].numel()
     advice = say("reshape the targets to {shape}", shape=shape(outputs))
     raise ProblemError(
-        say(
-            "{name} needs outputs and targets of one shape, and the outputs are {outputs} where the {whose} are "
-            "{targets}; {advice}.",
-            name=name,
-            outputs=shape(outputs),
-            whose=_whose(where),
-            targets=shape(targets),
-            advice=advice if same else mark("change the model or the targets"),
-        )
+        "{name} needs outputs and targets of one shape, and the outputs are {outputs} where the {whose} are "
+        "{targets}; {advice}.",
+        name=name,
+        outputs=shape(outputs),
+        whose=_whose(where),
+        targets=shape(targets),
+        advice=advice if same else mark("change the model or the targets"),
     )
 
 
@@ -74,12 +68,10 @@ def numbers(name: str, targets: Tensor, where: str = "") -> None:
     """Targets that are floats."""
     if not targets.is_floating_point():
         raise ProblemError(
-            say(
-                "{name} compares numbers, and the {where} are {targets}; convert them to floats.",
-                name=name,
-                where=_whose(where),
-                targets=dtype(targets),
-            )
+            "{name} compares numbers, and the {where} are {targets}; convert them to floats.",
+            name=name,
+            where=_whose(where),
+            targets=dtype(targets),
         )
 
 
@@ -87,12 +79,10 @@ def scores(name: str, outputs: Tensor) -> None:
     """Outputs (samples, classes, …)."""
     if outputs.ndim < 2:
         raise ProblemError(
-            say(
-                "{name} needs scores of shape (samples, classes, ...), and the outputs are {outputs}; let the model "
-                "return one score per class.",
-                name=name,
-                outputs=shape(outputs),
-            )
+            "{name} needs scores of shape (samples, classes, ...), and the outputs are {outputs}; let the model "
+            "return one score per class.",
+            name=name,
+            outputs=shape(outputs),
         )
 
 
@@ -106,27 +96,23 @@ def classes(
         if soft and targets.shape[1:] == outputs.shape[1:]:
             return outputs.shape[at]
         raise ProblemError(
-            say(
-                "{name} needs integer class ids{also}, and the {whose} are {dtype} of shape {targets}; convert them to "
-                "int64.",
-                name=name,
-                also=say(" or probabilities of shape {shape}", shape=shape(outputs)) if soft else "",
-                whose=_whose(where),
-                dtype=dtype(targets),
-                targets=shape(targets),
-            )
+            "{name} needs integer class ids{also}, and the {whose} are {dtype} of shape {targets}; convert them to "
+            "int64.",
+            name=name,
+            also=say(" or probabilities of shape {shape}", shape=shape(outputs)) if soft else "",
+            whose=_whose(where),
+            dtype=dtype(targets),
+            targets=shape(targets),
         )
     if targets.ndim != outputs.ndim - 1 or targets.shape[1:] != outputs.select(at, 0).shape[1:]:
         raise ProblemError(
-            say(
-                "{name} on outputs of shape {outputs} needs class ids of shape {ids}, and the {whose} are {targets}; "
-                "make them fit.",
-                name=name,
-                outputs=shape(outputs),
-                ids=shape(outputs.select(at, 0)),
-                whose=_whose(where),
-                targets=shape(targets),
-            )
+            "{name} on outputs of shape {outputs} needs class ids of shape {ids}, and the {whose} are {targets}; "
+            "make them fit.",
+            name=name,
+            outputs=shape(outputs),
+            ids=shape(outputs.select(at, 0)),
+            whose=_whose(where),
+            targets=shape(targets),
         )
     return outputs.shape[at]
 
@@ -147,27 +133,23 @@ def class_axis(name: str, outputs: Tensor, targets: Tensor, axis: int | None = N
     if axis is not None:
         if axis % count == 0 or not -count < axis < count:
             raise ProblemError(
-                say(
-                    "{name}: axis is {axis}, and the outputs are {outputs}; give the one of the classes, from 1 "
-                    "to {last}, or -1 for the last.",
-                    name=name,
-                    axis=axis,
-                    outputs=shape(outputs),
-                    last=count - 1,
-                )
+                "{name}: axis is {axis}, and the outputs are {outputs}; give the one of the classes, from 1 "
+                "to {last}, or -1 for the last.",
+                name=name,
+                axis=axis,
+                outputs=shape(outputs),
+                last=count - 1,
             )
         return axis % count
     if count < 3 or targets.is_floating_point() or targets.shape[1:] != outputs.shape[1:-1]:
         return 1
     if targets.shape[1:] == outputs.shape[2:]:
         raise ProblemError(
-            say(
-                "{name} cannot tell which axis of the outputs {outputs} holds the classes, since class ids "
-                "{targets} fit both; give {name}(axis=1), or {name}(axis=-1) if it is the last.",
-                name=name,
-                outputs=shape(outputs),
-                targets=shape(targets),
-            )
+            "{name} cannot tell which axis of the outputs {outputs} holds the classes, since class ids "
+            "{targets} fit both; give {name}(axis=1), or {name}(axis=-1) if it is the last.",
+            name=name,
+            outputs=shape(outputs),
+            targets=shape(targets),
         )
     return count - 1
 
@@ -180,15 +162,13 @@ def in_range(targets: Tensor, count: int, where: str = "", ignored: int | None =
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= count:
         raise ProblemError(
-            say(
-                "the {whose} run from {low} to {high}, and a model with {count} outputs allows classes 0 to {last}; "
-                "renumber the classes or widen the model's last layer.",
-                whose=_whose(where),
-                low=str(low),
-                high=str(high),
-                count=count,
-                last=count - 1,
-            )
+            "the {whose} run from {low} to {high}, and a model with {count} outputs allows classes 0 to {last}; "
+            "renumber the classes or widen the model's last layer.",
+            whose=_whose(where),
+            low=str(low),
+            high=str(high),
+            count=count,
+            last=count - 1,
         )
 
 
@@ -198,17 +178,15 @@ def probabilities(name: str, targets: Tensor, dim: int, where: str = "") -> None
     low, high = float(sums.min()), float(sums.max())
     if not (bool((targets >= 0).all()) and low >= 0.999 and high <= 1.001):
         raise ProblemError(
-            say(
-                "{name} needs probabilities that sum to 1 along axis {dim}, and the {where} run from {smallest} "
-                "to {largest} with sums from {low} to {high}; normalise them.",
-                name=name,
-                dim=dim,
-                where=_whose(where),
-                smallest=f"{float(targets.min()):g}",
-                largest=f"{float(targets.max()):g}",
-                low=f"{low:g}",
-                high=f"{high:g}",
-            )
+            "{name} needs probabilities that sum to 1 along axis {dim}, and the {where} run from {smallest} "
+            "to {largest} with sums from {low} to {high}; normalise them.",
+            name=name,
+            dim=dim,
+            where=_whose(where),
+            smallest=f"{float(targets.min()):g}",
+            largest=f"{float(targets.max()):g}",
+            low=f"{low:g}",
+            high=f"{high:g}",
         )
 
 
@@ -217,14 +195,12 @@ def chances(name: str, targets: Tensor, where: str = "") -> None:
     low, high = float(targets.min()), float(targets.max())
     if low < 0 or high > 1:
         raise ProblemError(
-            say(
-                "{name} needs targets from 0 to 1, and the {where} run from {low} to {high}; make them 0 and "
-                "1, or give another loss.",
-                name=name,
-                where=_whose(where),
-                low=f"{low:g}",
-                high=f"{high:g}",
-            )
+            "{name} needs targets from 0 to 1, and the {where} run from {low} to {high}; make them 0 and "
+            "1, or give another loss.",
+            name=name,
+            where=_whose(where),
+            low=f"{low:g}",
+            high=f"{high:g}",
         )
 
 
@@ -232,14 +208,12 @@ def answers(name: str, targets: Tensor, where: str = "") -> None:
     """Targets of 0 and 1 alone."""
     if not bool(((targets == 0) | (targets == 1)).all()):
         raise ProblemError(
-            say(
-                "{name} of outputs shaped like the targets asks for targets of 0 and 1, and the {where} run "
-                "from {smallest} to {largest}; give class ids with a score for each class, or another metric.",
-                name=name,
-                where=_whose(where),
-                smallest=f"{float(targets.min()):g}",
-                largest=f"{float(targets.max()):g}",
-            )
+            "{name} of outputs shaped like the targets asks for targets of 0 and 1, and the {where} run "
+            "from {smallest} to {largest}; give class ids with a score for each class, or another metric.",
+            name=name,
+            where=_whose(where),
+            smallest=f"{float(targets.min()):g}",
+            largest=f"{float(targets.max()):g}",
         )
 
 

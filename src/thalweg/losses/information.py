@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..errors import ProblemError
-from ..language import say
 from .fit import tensors
 
 
@@ -51,11 +50,9 @@ def cross_entropy_of(p: Tensor, q: Tensor, *, logits: bool = False, dim: int = -
     tensors("cross_entropy_of", p, q)
     if p.shape != q.shape:
         raise ProblemError(
-            say(
-                "the distributions are of shapes {first} and {second}; give two of one shape.",
-                first=tuple(p.shape),
-                second=tuple(q.shape),
-            )
+            "the distributions are of shapes {first} and {second}; give two of one shape.",
+            first=tuple(p.shape),
+            second=tuple(q.shape),
         )
     if not logits:
         return -torch.special.xlogy(p, q).sum(dim)

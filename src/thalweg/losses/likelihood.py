@@ -20,7 +20,6 @@ from torch.distributions import Distribution, constraints, transform_to
 from ..aliases import called
 from ..arguments import declared, flag, optional, whole
 from ..errors import ProblemError, UsageError, first_line, short
-from ..language import say
 from ..numbers import Range
 from ..unknown import unknown
 from . import fit
@@ -60,7 +59,7 @@ def _check_fixed(what: str, value: Any) -> None:
             torch.as_tensor(value)
         except ValueError as failure:  # rows of unequal length
             raise ProblemError(
-                say("{what} is {value}; give rows of one length.", what=what, value=short(repr(value)))
+                "{what} is {value}; give rows of one length.", what=what, value=short(repr(value))
             ) from failure
     elif not isinstance(value, bool | Tensor | Distribution):
         Range().check(what, value, ProblemError)
@@ -105,13 +104,11 @@ class NegativeLogLikelihood(Loss):
             for name in self._names:
                 if not _free(self._constraint(name)):
                     raise ProblemError(
-                        say(
-                            "{name} of {called} must be {constraint}: say transform=True to bring the outputs there, "
-                            "or transform=False if the model keeps to it already.",
-                            name=name,
-                            called=self._called,
-                            constraint=self._constraint(name),
-                        )
+                        "{name} of {called} must be {constraint}: say transform=True to bring the outputs there, "
+                        "or transform=False if the model keeps to it already.",
+                        name=name,
+                        called=self._called,
+                        constraint=self._constraint(name),
                     )
         elif self.transform:
             for name in self._names:
@@ -141,21 +138,17 @@ class NegativeLogLikelihood(Loss):
         twice = {p for p in self._names if p in self.fixed or self._names.count(p) > 1}
         if twice:
             raise ProblemError(
-                say(
-                    "{called} is given {twice} twice; make it an output or fix it.",
-                    called=self._called,
-                    twice=sorted(twice)[0],
-                )
+                "{called} is given {twice} twice; make it an output or fix it.",
+                called=self._called,
+                twice=sorted(twice)[0],
             )
         for parameter, needed in inspect.signature(self.distribution).parameters.items():  # type: ignore[arg-type]
             missing = parameter not in (*self._names, *self.fixed)
             if needed.default is needed.empty and needed.kind is needed.POSITIONAL_OR_KEYWORD and missing:
                 raise ProblemError(
-                    say(
-                        "{called} needs {parameter} too; name it in outputs= or give it in fixed=.",
-                        called=self._called,
-                        parameter=parameter,
-                    )
+                    "{called} needs {parameter} too; name it in outputs= or give it in fixed=.",
+                    called=self._called,
+                    parameter=parameter,
                 )
         for parameter, value in self.fixed.items():
             if parameter == "dim":  # of the matrices of LKJCholesky
@@ -171,12 +164,10 @@ class NegativeLogLikelihood(Loss):
             return transform_to(self._constraint(parameter))
         except NotImplementedError as error:
             raise ProblemError(
-                say(
-                    "torch.distributions has no transform to {parameter} of {called}; say transform=False and let "
-                    "the model keep to its constraint.",
-                    parameter=parameter,
-                    called=self._called,
-                )
+                "torch.distributions has no transform to {parameter} of {called}; say transform=False and let "
+                "the model keep to its constraint.",
+                parameter=parameter,
+                called=self._called,
             ) from error
 
     def made(self, outputs: Tensor) -> Distribution:
@@ -187,15 +178,13 @@ class NegativeLogLikelihood(Loss):
         else:
             if outputs.ndim <= abs(self.dim) or outputs.shape[self.dim] != len(names):
                 raise ProblemError(
-                    say(
-                        "{called} takes {count} parameters ({names}) along axis {dim} of the outputs, which are "
-                        "{outputs}; let the model return {count} there.",
-                        called=self._called,
-                        count=len(names),
-                        names=", ".join(names),
-                        dim=self.dim,
-                        outputs=fit.shape(outputs),
-                    )
+                    "{called} takes {count} parameters ({names}) along axis {dim} of the outputs, which are "
+                    "{outputs}; let the model return {count} there.",
+                    called=self._called,
+                    count=len(names),
+                    names=", ".join(names),
+                    dim=self.dim,
+                    outputs=fit.shape(outputs),
                 )
             parts = outputs.unbind(self.dim)
         values: dict[str, Any] = {
@@ -217,15 +206,13 @@ class NegativeLogLikelihood(Loss):
         draw = (*distribution.batch_shape, *distribution.event_shape)
         if len(draw) != targets.ndim or draw[1:] != tuple(targets.shape[1:]):
             raise ProblemError(
-                say(
-                    "{called} of outputs {outputs} draws {draw}, and the {where}targets are {targets}; reshape "
-                    "the targets or the outputs.",
-                    called=self._called,
-                    outputs=fit.shape(outputs),
-                    draw=fit.shape(outputs.new_empty(draw)),
-                    where=where + " " if where else "",
-                    targets=fit.shape(targets),
-                )
+                "{called} of outputs {outputs} draws {draw}, and the {where}targets are {targets}; reshape "
+                "the targets or the outputs.",
+                called=self._called,
+                outputs=fit.shape(outputs),
+                draw=fit.shape(outputs.new_empty(draw)),
+                where=where + " " if where else "",
+                targets=fit.shape(targets),
             )
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
@@ -245,15 +232,13 @@ class NegativeLogLikelihood(Loss):
         if not bool(torch.as_tensor(allowed).all()):
             over = short(" ".join(str(support).split()))
             raise ProblemError(
-                say(
-                    "{called} is a distribution over {over}, and the {where}targets run from {smallest} to "
-                    "{largest}; change the distribution or the targets.",
-                    called=self._called,
-                    over=over,
-                    where=where + " " if where else "",
-                    smallest=f"{float(targets.min()):g}",
-                    largest=f"{float(targets.max()):g}",
-                )
+                "{called} is a distribution over {over}, and the {where}targets run from {smallest} to "
+                "{largest}; change the distribution or the targets.",
+                called=self._called,
+                over=over,
+                where=where + " " if where else "",
+                smallest=f"{float(targets.min()):g}",
+                largest=f"{float(targets.max()):g}",
             )
 
     @contextmanager
@@ -265,15 +250,12 @@ class NegativeLogLikelihood(Loss):
             raise
         except (AttributeError, RuntimeError, TypeError, ValueError) as failure:
             raise ProblemError(
-                say(
-                    "{called} cannot be made of {names} {outputs} and fixed={fixed}: {failure}; change outputs= "
-                    "or fixed=.",
-                    called=self._called,
-                    names=", ".join(self._names),
-                    outputs=fit.shape(outputs),
-                    fixed=short(repr(dict(self.fixed))),
-                    failure=first_line(failure),
-                )
+                "{called} cannot be made of {names} {outputs} and fixed={fixed}: {failure}; change outputs= or fixed=.",
+                called=self._called,
+                names=", ".join(self._names),
+                outputs=fit.shape(outputs),
+                fixed=short(repr(dict(self.fixed))),
+                failure=first_line(failure),
             ) from failure
 
 

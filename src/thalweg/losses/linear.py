@@ -82,11 +82,9 @@ def linear_cross_entropy(
     if reduction not in REDUCTIONS:
         allowed = " or ".join(map(repr, REDUCTIONS))
         raise ProblemError(
-            say(
-                "linear_cross_entropy: reduction is {reduction}; give {allowed}.",
-                reduction=short(repr(reduction)),
-                allowed=allowed,
-            )
+            "linear_cross_entropy: reduction is {reduction}; give {allowed}.",
+            reduction=short(repr(reduction)),
+            allowed=allowed,
         )
     _check(hidden, weight, targets, bias)
     share = class_weights("linear_cross_entropy", class_weight, ProblemError)
@@ -94,11 +92,9 @@ def linear_cross_entropy(
         share = torch.as_tensor(share, device=hidden.device)
         if len(share) != len(weight):
             raise ProblemError(
-                say(
-                    "linear_cross_entropy has {share} class weights for {weight} classes; give one per class.",
-                    share=len(share),
-                    weight=len(weight),
-                )
+                "linear_cross_entropy has {share} class weights for {weight} classes; give one per class.",
+                share=len(share),
+                weight=len(weight),
             )
     mixed = torch.is_autocast_enabled(hidden.device.type)
     if mixed:
@@ -106,10 +102,8 @@ def linear_cross_entropy(
         hidden, weight, bias = hidden.to(fast), weight.to(fast), None if bias is None else bias.to(fast)
     elif len({t.dtype for t in (hidden, weight, bias) if t is not None}) > 1:
         raise ProblemError(
-            say(
-                "hidden is {hidden} and weight and bias are of another type; make them one, or use torch.autocast.",
-                hidden=fit.dtype(hidden),
-            )
+            "hidden is {hidden} and weight and bias are of another type; make them one, or use torch.autocast.",
+            hidden=fit.dtype(hidden),
         )
     if hidden.device.type == "cpu":  # elsewhere it would wait for the device, and torch says it there
         fit.in_range(targets, len(weight), ignored=ignore_index)
@@ -256,24 +250,17 @@ def _check(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None)
     sizes = f"hidden {tuple(hidden.shape)}, weight {tuple(weight.shape)} and targets {tuple(targets.shape)}"
     if not hidden.ndim or weight.ndim != 2 or hidden.shape[-1] != weight.shape[1] or hidden.shape[:-1] != targets.shape:
         raise ProblemError(
-            say(
-                "linear_cross_entropy got {sizes}; give hidden (…, features), weight (classes, features) and "
-                "targets (…,).",
-                sizes=sizes,
-            )
+            "linear_cross_entropy got {sizes}; give hidden (…, features), weight (classes, features) and targets (…,).",
+            sizes=sizes,
         )
     if targets.is_floating_point() or targets.dtype == torch.bool:
         raise ProblemError(
-            say(
-                "linear_cross_entropy needs class ids, and the targets are {targets}; make them int64.",
-                targets=fit.dtype(targets),
-            )
+            "linear_cross_entropy needs class ids, and the targets are {targets}; make them int64.",
+            targets=fit.dtype(targets),
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ProblemError(
-            say(
-                "the bias is of shape {shape} for {weight} classes; give one number per class.",
-                shape=tuple(bias.shape),
-                weight=len(weight),
-            )
+            "the bias is of shape {shape} for {weight} classes; give one number per class.",
+            shape=tuple(bias.shape),
+            weight=len(weight),
         )

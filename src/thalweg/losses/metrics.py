@@ -19,7 +19,6 @@ from torch import Tensor
 
 from ..arguments import choice, number, optional, whole
 from ..errors import ProblemError
-from ..language import say
 from . import fit
 from .base import ANY, Labelled, Scale
 from .classification import CrossEntropy
@@ -107,12 +106,10 @@ class TopK(_OfPositions):
         fit.in_range(targets, classes, where, IGNORED)
         if self.k > classes:
             raise ProblemError(
-                say(
-                    "{label} asks for the first {k} of {classes} classes; give at most {classes}.",
-                    label=self.label,
-                    k=self.k,
-                    classes=classes,
-                )
+                "{label} asks for the first {k} of {classes} classes; give at most {classes}.",
+                label=self.label,
+                k=self.k,
+                classes=classes,
             )
 
     def mean(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -325,12 +322,10 @@ def answers(name: str, outputs: Tensor, targets: Tensor, where: str, threshold: 
     fit.answers(name, targets, where)
     if threshold == 0 and len(outputs) > 1 and bool(((outputs >= 0) & (outputs <= 1)).all()):
         raise ProblemError(
-            say(
-                "{name} says yes where an output is above 0, and the model's lie between 0 and 1, as "
-                "probabilities do; leave the sigmoid out of the model, or give threshold=0.5 to accuracy or "
-                "f1.",
-                name=name,
-            )
+            "{name} says yes where an output is above 0, and the model's lie between 0 and 1, as "
+            "probabilities do; leave the sigmoid out of the model, or give threshold=0.5 to accuracy or "
+            "f1.",
+            name=name,
         )
 
 

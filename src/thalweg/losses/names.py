@@ -6,7 +6,6 @@ from collections.abc import Collection
 
 from ..aliases import called
 from ..errors import ProblemError
-from ..language import say
 from ..unknown import plain, unknown
 
 # Of probabilities, where `bce` takes scores: silently one for the other would train something else.
@@ -30,10 +29,8 @@ def resolved(kind: str, given: str, names: Collection[str]) -> str:
         return name
     if plain(given) in _OF_PROBABILITIES:
         raise ProblemError(
-            say(
-                "{given} is of probabilities, and bce of scores: leave the sigmoid out of the model and give "
-                "'bce', or give torch.nn.BCELoss() itself.",
-                given=given,
-            )
+            "{given} is of probabilities, and bce of scores: leave the sigmoid out of the model and give "
+            "'bce', or give torch.nn.BCELoss() itself.",
+            given=given,
         )
     raise ProblemError(unknown(kind, given, names))

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from .. import calls
 from ..arguments import build
 from ..errors import ProblemError
-from ..language import say
 from ..samples import Samples, call, scores
 from .base import ANY, Loss, Measure, Scale
 from .foreign import Foreign
@@ -57,11 +56,9 @@ class Custom(Loss, listed=False):
         values = super()._rows(outputs, targets)
         if not values.ndim:
             raise ProblemError(
-                say(
-                    "{label} gives one number for the whole batch, so samples cannot be weighed; let it return "
-                    "one value per sample.",
-                    label=self.label,
-                )
+                "{label} gives one number for the whole batch, so samples cannot be weighed; let it return "
+                "one value per sample.",
+                label=self.label,
             )
         return values
 
@@ -239,7 +236,7 @@ def _neither(kind: str, value: Any, names: list[str]) -> ProblemError:
     if inspect.isclass(value):
         place = {"torch": "nn.", "thalweg": "tw.losses."}.get(value.__module__.partition(".")[0], "")
         made = f"{place}{value.__name__}({'…' if _asks(value) else ''})"
-        return ProblemError(say("{name} is a class; give an object of it, {made}.", name=value.__name__, made=made))
+        return ProblemError("{name} is a class; give an object of it, {made}.", name=value.__name__, made=made)
     return ProblemError(
         f"the {kind} is of type {type(value).__name__}; give one of {', '.join(names)}, "
         "or a function (outputs, targets) -> scalar or per-sample values."

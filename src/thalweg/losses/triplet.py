@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..arguments import flag
 from ..errors import ProblemError
-from ..language import say
 from . import fit
 from .base import FROM_0, Loss, Scale, number
 
@@ -51,11 +50,9 @@ class TripletMargin(Loss):
     def fit(self, outputs: Tensor, targets: Tensor | None, where: str = "") -> None:
         if outputs.ndim < 3 or outputs.shape[1] != 3:
             raise ProblemError(
-                say(
-                    "triplet_margin needs anchor, positive and negative stacked as (samples, 3, features), and "
-                    "the outputs are {outputs}; stack them with torch.stack((a, p, n), dim=1).",
-                    outputs=fit.shape(outputs),
-                )
+                "triplet_margin needs anchor, positive and negative stacked as (samples, 3, features), and "
+                "the outputs are {outputs}; stack them with torch.stack((a, p, n), dim=1).",
+                outputs=fit.shape(outputs),
             )
 
     def compute(self, outputs: Tensor, targets: Tensor | None, reduction: str) -> Tensor:

@@ -12,7 +12,6 @@ from typing import Any
 from ..errors import FormulaError, UsageError
 from ..formulas import Formula, known
 from ..formulas.registry import catalogued, forms_of
-from ..language import say
 from .optimizer import WHOLE_STEP, FormulaOptimizer
 from .rules import RULES, Rule, rule_of_formula
 
@@ -47,12 +46,9 @@ def from_formula(formula: Formula | str) -> type[FormulaOptimizer]:
     reserved = [a.name for a in rule.arguments[:-1] if a.name in ("params", "maximize", *WHOLE_STEP)]
     if reserved:
         raise FormulaError(
-            say(
-                "formula {formula}: {reserved} is an argument of every optimizer; give the hyperparameter "
-                "another name.",
-                formula=formula.name,
-                reserved=reserved[0],
-            )
+            "formula {formula}: {reserved} is an argument of every optimizer; give the hyperparameter another name.",
+            formula=formula.name,
+            reserved=reserved[0],
         )
     return _class(_OfFormula, formula.name, formula, rule, __name__)
 

@@ -120,13 +120,11 @@ class FormulaOptimizer(torch.optim.Optimizer):
         for p in self.param_groups[-1]["params"] if self.rule.matrices else ():
             if p.ndim != 2:
                 raise UsageError(
-                    say(
-                        "{kind} only supports 2D parameters whereas we found a parameter with size: {size}; give it "
-                        "to AdamW, or use tw.optim.from_formula({name}), which takes tensors of every shape.",
-                        kind=type(self).__name__,
-                        size=p.size(),
-                        name=repr(self.formula.name),
-                    )
+                    "{kind} only supports 2D parameters whereas we found a parameter with size: {size}; give it "
+                    "to AdamW, or use tw.optim.from_formula({name}), which takes tensors of every shape.",
+                    kind=type(self).__name__,
+                    size=p.size(),
+                    name=repr(self.formula.name),
                 )
 
     @property
@@ -162,11 +160,9 @@ class FormulaOptimizer(torch.optim.Optimizer):
         """
         if self._shown:
             raise UsageError(
-                say(
-                    "{kind} shows the weights that are evaluated, and trains others: call train() before "
-                    "step(), and eval() before the weights are evaluated or saved.",
-                    kind=type(self).__name__,
-                )
+                "{kind} shows the weights that are evaluated, and trains others: call train() before "
+                "step(), and eval() before the weights are evaluated or saved.",
+                kind=type(self).__name__,
             )
         if self.formula.equations.sampled:
             self._estimate(sampled)
@@ -185,10 +181,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
             plan = self._plan = Plan(self, params, gradients)
         if plan.needs_loss and loss is None:
             raise UsageError(
-                say(
-                    "{kind} reads the loss: give step a closure that computes the gradients and returns the loss.",
-                    kind=type(self).__name__,
-                )
+                "{kind} reads the loss: give step a closure that computes the gradients and returns the loss.",
+                kind=type(self).__name__,
             )
         value = math.nan if loss is None or not plan.needs_loss else float(torch.as_tensor(loss).detach())
         plan.step(gradients, value, 1.0 if scale is None else 1 / float(scale), torch.get_num_threads())
@@ -214,13 +208,11 @@ class FormulaOptimizer(torch.optim.Optimizer):
         """Renew the states that a gradient on sampled targets gives, of the parameters whose next step takes one."""
         if not callable(sampled):
             raise UsageError(
-                say(
-                    "{rule} estimates curvature by gradients on targets that are drawn from the model's "
-                    "own outputs: give step sampled=, a function that computes them, such as "
-                    "lambda: loss.sampled(model(inputs), targets).backward() with loss = "
-                    "tw.losses.get('cross_entropy').",
-                    rule=type(self).__name__,
-                )
+                "{rule} estimates curvature by gradients on targets that are drawn from the model's "
+                "own outputs: give step sampled=, a function that computes them, such as "
+                "lambda: loss.sampled(model(inputs), targets).backward() with loss = "
+                "tw.losses.get('cross_entropy').",
+                rule=type(self).__name__,
             )
         forms = [(group, self.rule.choose(group)) for group in self.param_groups]
         steps = [(p, int(self.state.get(p, {}).get("step", 0)), f, g) for g, f in forms for p in g["params"]]
@@ -402,14 +394,9 @@ def _check_whole_step(max_norm: float | None, clip_value: float | None, ema_deca
     for name, value in (("max_norm", max_norm), ("clip_value", clip_value)):
         if value is not None and not (isinstance(value, Real | Tensor) and value > 0):
             raise UsageError(
-                say(
-                    "Invalid {name}: {value}; it must be above 0, or None for no clipping.", name=name, value=str(value)
-                )
+                "Invalid {name}: {value}; it must be above 0, or None for no clipping.", name=name, value=str(value)
             )
     if ema_decay is not None and not (isinstance(ema_decay, Real | Tensor) and 0.0 <= ema_decay < 1.0):
         raise UsageError(
-            say(
-                "Invalid ema_decay: {ema_decay}; it must be in [0, 1), or None for no average.",
-                ema_decay=str(ema_decay),
-            )
+            "Invalid ema_decay: {ema_decay}; it must be in [0, 1), or None for no average.", ema_decay=str(ema_decay)
         )

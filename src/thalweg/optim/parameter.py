@@ -15,7 +15,6 @@ from ..formulas.equations import WEIGHT_ITSELF
 from ..formulas.shapes import WEIGHT
 from ..kernels.backends import backend_of
 from ..kernels.formats import Formats
-from ..language import say
 from . import sharded, states
 from .rules import Rule
 
@@ -139,26 +138,20 @@ def refuse(p: Tensor, g: Tensor) -> None:
     """Refuse weights and gradients that no formula updates."""
     if g.layout != torch.strided:
         raise UsageError(
-            say(
-                "the gradient of a parameter of shape {shape} is sparse; thalweg's optimizers take dense "
-                "gradients only: make the layer with sparse=False, or use torch.optim.SparseAdam for it.",
-                shape=tuple(p.shape),
-            )
+            "the gradient of a parameter of shape {shape} is sparse; thalweg's optimizers take dense "
+            "gradients only: make the layer with sparse=False, or use torch.optim.SparseAdam for it.",
+            shape=tuple(p.shape),
         )
     if p.is_complex() or g.is_complex():
         raise UsageError(
-            say(
-                "a parameter of shape {shape} is complex; thalweg's optimizers take real weights only: hold "
-                "its real and imaginary parts, torch.view_as_real(w), as the parameter.",
-                shape=tuple(p.shape),
-            )
+            "a parameter of shape {shape} is complex; thalweg's optimizers take real weights only: hold "
+            "its real and imaginary parts, torch.view_as_real(w), as the parameter.",
+            shape=tuple(p.shape),
         )
     if g.shape != p.shape:
         raise UsageError(
-            say(
-                "a parameter of shape {shape} has a gradient of shape {shape2}; compute the gradient after "
-                "the parameter is replaced.",
-                shape=tuple(p.shape),
-                shape2=tuple(g.shape),
-            )
+            "a parameter of shape {shape} has a gradient of shape {shape2}; compute the gradient after "
+            "the parameter is replaced.",
+            shape=tuple(p.shape),
+            shape2=tuple(g.shape),
         )

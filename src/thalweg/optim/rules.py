@@ -82,7 +82,7 @@ class Rule:
                 fits, allowed = fits or (value is None and name in self.absent), say("a number")
             if not fits:
                 what, shown = say("{kind} of {owner}", kind=name, owner=owner), short(repr(value))
-                raise UsageError(say("{what} is {value}; give {allowed}.", what=what, value=shown, allowed=allowed))
+                raise UsageError("{what} is {value}; give {allowed}.", what=what, value=shown, allowed=allowed)
 
     @property
     def absent(self) -> Collection[str]:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..kernels import storage
-from ..language import say
 from . import sharded
 
 CODES, SCALE = "_int8", "_scale"
@@ -30,11 +29,9 @@ def format_of(state_dtype: StateDtype) -> str | None:
     dtype = named.get(state_dtype, state_dtype) if isinstance(state_dtype, str) else state_dtype
     if dtype not in forms:
         raise UsageError(
-            say(
-                'Invalid state_dtype: {state_dtype}; it must be torch.float32, torch.bfloat16 or "int8", or '
-                "None for that of the weights.",
-                state_dtype=repr(state_dtype),
-            )
+            'Invalid state_dtype: {state_dtype}; it must be torch.float32, torch.bfloat16 or "int8", or '
+            "None for that of the weights.",
+            state_dtype=repr(state_dtype),
         )
     return forms[dtype]
 
@@ -85,13 +82,11 @@ def take_up_shaped(state: dict[str, Any], key: str, p: Tensor, first: float, sha
         present = state[key] = torch.full(shape, first, dtype=wide, device=p.device)
     if tuple(present.shape) != shape:
         raise UsageError(
-            say(
-                "the state {key} of shape {shape} was loaded for a parameter of shape {shape2}; load the "
-                "state_dict of an optimizer of the same model, with its parameters in the same order.",
-                key=key,
-                shape=tuple(present.shape),
-                shape2=tuple(p.shape),
-            )
+            "the state {key} of shape {shape} was loaded for a parameter of shape {shape2}; load the "
+            "state_dict of an optimizer of the same model, with its parameters in the same order.",
+            key=key,
+            shape=tuple(present.shape),
+            shape2=tuple(p.shape),
         )
     return present
 
@@ -121,12 +116,10 @@ def laid_out(value: Tensor, p: Tensor, dtype: torch.dtype) -> Tensor:
     """The state in that dtype, with the strides of the weight."""
     if value.shape != p.shape:
         raise UsageError(
-            say(
-                "a state of shape {shape} was loaded for a parameter of shape {shape2}; load the state_dict "
-                "of an optimizer of the same model, with its parameters in the same order.",
-                shape=tuple(value.shape),
-                shape2=tuple(p.shape),
-            )
+            "a state of shape {shape} was loaded for a parameter of shape {shape2}; load the state_dict "
+            "of an optimizer of the same model, with its parameters in the same order.",
+            shape=tuple(value.shape),
+            shape2=tuple(p.shape),
         )
     if value.dtype == dtype and value.stride() == p.stride():
         return value

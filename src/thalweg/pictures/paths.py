@@ -55,16 +55,13 @@ def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: s
     needed = {"curve": 1, "losses": dimensions}.get(kind, 2)
     if dimensions != needed:
         raise UsageError(
-            say(
-                "a picture of kind {kind} is for {needed} variable{s}, and {surface} has {count}: the kind {other} "
-                "fits.",
-                kind=kind,
-                needed=needed,
-                s="s" * (needed > 1),
-                surface=path.surface.name,
-                count=dimensions,
-                other=usual,
-            )
+            "a picture of kind {kind} is for {needed} variable{s}, and {surface} has {count}: the kind {other} fits.",
+            kind=kind,
+            needed=needed,
+            s="s" * (needed > 1),
+            surface=path.surface.name,
+            count=dimensions,
+            other=usual,
         )
     figure = KINDS[kind](path, **more)
     return headed(figure, title or path.surface.name, " ".join(filter(None, [note(path), say(said)])))

@@ -64,42 +64,34 @@ class Criterion:
         """
         if not isinstance(by_metric, str) or not by_metric:
             raise PlanError(
-                say(
-                    "by_metric is {by_metric}; give a metric's name, e.g. 'accuracy', or 'f1:max'.",
-                    by_metric=repr(by_metric),
-                )
+                "by_metric is {by_metric}; give a metric's name, e.g. 'accuracy', or 'f1:max'.",
+                by_metric=repr(by_metric),
             )
         metric, colon, direction = by_metric.rpartition(":") if ":" in by_metric else (by_metric, "", "")
         known = directions.get(metric, _known(metric))
         if not colon and known is None:
             raise PlanError(
-                say(
-                    "the metric {shown} leaves open which values are better, since it is not one of {known}; give "
-                    "'{metric}:max' if the higher, '{metric}:min' if the lower.",
-                    shown=repr(metric),
-                    known=", ".join(["loss", *METRICS]),
-                    metric=metric,
-                )
+                "the metric {shown} leaves open which values are better, since it is not one of {known}; give "
+                "'{metric}:max' if the higher, '{metric}:min' if the lower.",
+                shown=repr(metric),
+                known=", ".join(["loss", *METRICS]),
+                metric=metric,
             )
         if colon and direction not in _DIRECTIONS:
             raise PlanError(
-                say(
-                    "by_metric={by_metric} ends in {direction}; give '{metric}:max' or '{metric}:min'.",
-                    by_metric=repr(by_metric),
-                    direction=repr(direction),
-                    metric=metric,
-                )
+                "by_metric={by_metric} ends in {direction}; give '{metric}:max' or '{metric}:min'.",
+                by_metric=repr(by_metric),
+                direction=repr(direction),
+                metric=metric,
             )
         sign = _DIRECTIONS[direction] if colon else known
         assert sign is not None
         if known is not None and sign != known:
             raise PlanError(
-                say(
-                    "by_metric={by_metric}: of {metric} the other end is the better one; give {metric2}.",
-                    by_metric=repr(by_metric),
-                    metric=metric,
-                    metric2=repr(metric),
-                )
+                "by_metric={by_metric}: of {metric} the other end is the better one; give {metric2}.",
+                by_metric=repr(by_metric),
+                metric=metric,
+                metric2=repr(metric),
             )
         return cls(metric, sign, _epochs(judge), scale=scale_of(metric, loss_scale))
 
@@ -218,13 +210,11 @@ def _epochs(judge: str) -> int:
     number = _AVERAGE.fullmatch(judge) if isinstance(judge, str) else None
     if number is None or int(number[1]) < 2:
         raise PlanError(
-            say(
-                "judge is {judge}; give {last}, {best} or 'average of the last k' with k of at least 2, "
-                "e.g. 'average of the last 3'.",
-                judge=repr(judge),
-                last=repr(LAST),
-                best=repr(BEST),
-            )
+            "judge is {judge}; give {last}, {best} or 'average of the last k' with k of at least 2, "
+            "e.g. 'average of the last 3'.",
+            judge=repr(judge),
+            last=repr(LAST),
+            best=repr(BEST),
         )
     return int(number[1])
 

@@ -138,13 +138,11 @@ def factor(kind: Kind, values: Any) -> Factor:
         if level in objects:
             if isinstance(thing, opaque.Opaque) and thing.maker is not objects[level].maker:
                 raise PlanError(
-                    say(
-                        "two optimizers are called {name}; give each function or class a name of its own.",
-                        name=repr(thing.maker.__name__),
-                    )
+                    "two optimizers are called {name}; give each function or class a name of its own.",
+                    name=repr(thing.maker.__name__),
                 )
             raise PlanError(
-                say("{words} {level} is listed twice; name each once.", words=mark(kind.words), level=shown(level))
+                "{words} {level} is listed twice; name each once.", words=mark(kind.words), level=shown(level)
             )
         objects[level] = thing
         if spec is not None:
@@ -209,7 +207,7 @@ class _LazyObjects(Mapping[Any, Any]):
         except UsageError as error:
             if spec is not None:
                 raise PlanError(
-                    say("this study compares {label}, and it cannot be found again: {error}", label=label, error=error)
+                    "this study compares {label}, and it cannot be found again: {error}", label=label, error=error
                 ) from error
             raise PlanError(
                 f"this study compares {label}, {'an' if words[0] in 'aeiou' else 'a'} {words} of your own: "
@@ -233,12 +231,10 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
         thing = definition.get()
     if kind is OPTIMIZER and not isinstance(thing, Formula) and not opaque.is_maker(thing):
         raise PlanError(
-            say(
-                "{item} is of type {kind}, not an optimizer; name a formula (@tw.formula()), a class of "
-                "torch.optim's kind or a function (params, lr) -> optimizer.",
-                item=item,
-                kind=type(thing).__name__,
-            )
+            "{item} is of type {kind}, not an optimizer; name a formula (@tw.formula()), a class of "
+            "torch.optim's kind or a function (params, lr) -> optimizer.",
+            item=item,
+            kind=type(thing).__name__,
         )
     path, _, name = item.rpartition(":")
     return *kind.read(thing), f"{Path(path).resolve()}:{name}" if path.endswith(".py") else item
@@ -250,20 +246,16 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
 def _optimizer(item: Any) -> tuple[str, Formula]:
     if isinstance(item, torch.optim.Optimizer):
         raise PlanError(
-            say(
-                "{item} is an optimizer of one model's weights, and every run has weights of its own: give the class, "
-                "as torch.optim.SGD, or functools.partial(torch.optim.SGD, momentum=0.9).",
-                item=type(item).__name__,
-            )
+            "{item} is an optimizer of one model's weights, and every run has weights of its own: give the class, "
+            "as torch.optim.SGD, or functools.partial(torch.optim.SGD, momentum=0.9).",
+            item=type(item).__name__,
         )
     if not isinstance(item, str | Formula) and not opaque.is_maker(item):
         raise PlanError(
-            say(
-                "an optimizer is a name, a formula, a class of torch.optim's kind or a function (params, "
-                "lr) -> optimizer, not {item}; known names: {names}.",
-                item=repr(item),
-                names=", ".join(formulas.names()),
-            )
+            "an optimizer is a name, a formula, a class of torch.optim's kind or a function (params, "
+            "lr) -> optimizer, not {item}; known names: {names}.",
+            item=repr(item),
+            names=", ".join(formulas.names()),
         )
     rule = formulas.get(item) if isinstance(item, str | Formula) else formulas.of(item)
     return rule.label, rule
@@ -271,7 +263,7 @@ def _optimizer(item: Any) -> tuple[str, Formula]:
 
 def _rate(item: Any) -> tuple[float, float]:
     if isinstance(item, bool) or not isinstance(item, int | float | np.number) or not 0 < item < math.inf:
-        raise PlanError(say("rate {item} is not allowed: a learning rate is a positive number.", item=repr(item)))
+        raise PlanError("rate {item} is not allowed: a learning rate is a positive number.", item=repr(item))
     return float(item), float(item)
 
 
@@ -293,11 +285,9 @@ def _loss(item: Any) -> tuple[str, losses.Measure]:
 def _batch_size(item: Any) -> tuple[str | int, str | int]:
     if isinstance(item, str) and item != FULL:
         raise PlanError(
-            say(
-                "batch size {item} is not allowed: give a number of samples, or {full} for all of them.",
-                item=repr(item),
-                full=repr(FULL),
-            )
+            "batch size {item} is not allowed: give a number of samples, or {full} for all of them.",
+            item=repr(item),
+            full=repr(FULL),
         )
     size = FULL if item == FULL else COUNT.check("batch_size", item, PlanError)
     return size, size
@@ -315,7 +305,7 @@ def _model(item: Any) -> tuple[Level, Level]:
 def _value(item: Any) -> tuple[Level, Level]:
     if not isinstance(item, int | float | bool | str | np.number | np.bool_):
         raise PlanError(
-            say("{item} is not a value of a hyperparameter; give numbers, or an option's names.", item=repr(item))
+            "{item} is not a value of a hyperparameter; give numbers, or an option's names.", item=repr(item)
         )
     plain = item.item() if isinstance(item, np.generic) else item
     value = float(plain) if isinstance(plain, int) and not isinstance(plain, bool) else plain
@@ -367,7 +357,7 @@ def sequence(what: str, values: Any) -> list[Any]:
     try:
         listed = list(values)
     except TypeError as error:
-        raise PlanError(say("{what} must be a list, not {values}.", what=what, values=repr(values))) from error
+        raise PlanError("{what} must be a list, not {values}.", what=what, values=repr(values)) from error
     if not listed:
-        raise PlanError(say("{what} is empty; name at least one.", what=what))
+        raise PlanError("{what} is empty; name at least one.", what=what)
     return listed

@@ -100,11 +100,9 @@ class Folds:
         rows = self._rows(_rebuilt(self.splitter, self.arguments), ready)
         if digest_of(rows) != self.digest:
             raise PlanError(
-                say(
-                    "{splitter} of this scikit-learn draws other folds than those the study was begun with; use "
-                    "the version that its provenance names, or start a new study.",
-                    splitter=self.splitter,
-                )
+                "{splitter} of this scikit-learn draws other folds than those the study was begun with; use "
+                "the version that its provenance names, or start a new study.",
+                splitter=self.splitter,
             )
         return rows
 
@@ -157,12 +155,10 @@ def check_unwatched(schedule: Factor, regularizer: Factor) -> None:
             watching[label] = "regularizer"
     for label, kind in watching.items():
         raise PlanError(
-            say(
-                "the {kind} {label} watches the validation loss, and with folds the chosen settings are "
-                "trained at last on all samples, where there is none; leave it out, or leave folds out.",
-                kind=kind,
-                label=label,
-            )
+            "the {kind} {label} watches the validation loss, and with folds the chosen settings are "
+            "trained at last on all samples, where there is none; leave it out, or leave folds out.",
+            kind=kind,
+            label=label,
         )
 
 
@@ -184,37 +180,31 @@ def averaged(members: pd.DataFrame) -> pd.DataFrame:
 def _splitter(count: Any, ready: Prepared, seed: int) -> Any:
     if isinstance(count, bool) or count < 2:
         raise PlanError(
-            say(
-                "folds={count} is not allowed: give a whole number of at least 2, since each fold is judged on what "
-                "the others train on.",
-                count=repr(count),
-            )
+            "folds={count} is not allowed: give a whole number of at least 2, since each fold is judged on what "
+            "the others train on.",
+            count=repr(count),
         )
     count, labels = int(count), labels_of(ready.pool)
     if count > ready.pool.size:
         raise PlanError(
-            say(
-                "{count} folds cannot be cut from {size} samples of training and validation; give fewer folds.",
-                count=count,
-                size=ready.pool.size,
-            )
+            "{count} folds cannot be cut from {size} samples of training and validation; give fewer folds.",
+            count=count,
+            size=ready.pool.size,
         )
     if ready.groups is not None and (groups := len(np.unique(ready.groups))) < count:
         raise PlanError(
-            say("{count} folds cannot be cut from {groups} groups; give at most {groups}.", count=count, groups=groups)
+            "{count} folds cannot be cut from {groups} groups; give at most {groups}.", count=count, groups=groups
         )
     if labels is not None:
         classes, sizes = np.unique(labels, return_counts=True)
         if sizes.min() < count:
             raise PlanError(
-                say(
-                    "class {classes} has {smallest} samples of training and validation, fewer than {count} "
-                    "folds; give fewer folds, or a splitter that does not stratify, such as KFold({count}, "
-                    "shuffle=True, random_state=0).",
-                    classes=classes[sizes.argmin()],
-                    smallest=sizes.min(),
-                    count=count,
-                )
+                "class {classes} has {smallest} samples of training and validation, fewer than {count} "
+                "folds; give fewer folds, or a splitter that does not stratify, such as KFold({count}, "
+                "shuffle=True, random_state=0).",
+                classes=classes[sizes.argmin()],
+                smallest=sizes.min(),
+                count=count,
             )
     return shuffled(count, labels is not None, ready.groups is not None, seed)
 
@@ -243,11 +233,9 @@ def arguments_of(splitter: Any) -> dict[str, Any]:
     kind = type(splitter)
     if getattr(model_selection, kind.__name__, None) is not kind or not hasattr(splitter, "split"):
         raise PlanError(
-            say(
-                "folds={splitter} is not allowed: give a number of folds, or a splitter of "
-                "sklearn.model_selection, such as TimeSeriesSplit(5).",
-                splitter=repr(splitter),
-            )
+            "folds={splitter} is not allowed: give a number of folds, or a splitter of "
+            "sklearn.model_selection, such as TimeSeriesSplit(5).",
+            splitter=repr(splitter),
         )
     names = [p.name for p in inspect.signature(kind).parameters.values() if p.kind is not p.VAR_KEYWORD]
     repeated = getattr(splitter, "cvargs", {})
@@ -255,12 +243,10 @@ def arguments_of(splitter: Any) -> dict[str, Any]:
     seeded = isinstance(values.get("random_state"), int | np.integer)
     if "random_state" in values and values.get("shuffle", True) and not seeded:
         raise PlanError(
-            say(
-                "{kind} has random_state={values}, so the same folds could not be drawn again; give it a "
-                "whole number, {kind}(…, random_state=0).",
-                kind=kind.__name__,
-                values=repr(values["random_state"]),
-            )
+            "{kind} has random_state={values}, so the same folds could not be drawn again; give it a "
+            "whole number, {kind}(…, random_state=0).",
+            kind=kind.__name__,
+            values=repr(values["random_state"]),
         )
     return {n: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for n, v in values.items()}
 
@@ -295,11 +281,9 @@ def split(splitter: Any, samples: Rowed) -> list[Rows]:
         )
     if groups is not None and any(np.isin(groups[a], groups[b]).any() for a, b in rows):
         raise PlanError(
-            say(
-                "{kind} tears groups apart, to train on some of their samples and judge on others; give a "
-                "number of folds, a splitter for groups such as GroupKFold(5), or a problem without groups.",
-                kind=type(splitter).__name__,
-            )
+            "{kind} tears groups apart, to train on some of their samples and judge on others; give a "
+            "number of folds, a splitter for groups such as GroupKFold(5), or a problem without groups.",
+            kind=type(splitter).__name__,
         )
     return [(torch.from_numpy(training), torch.from_numpy(judging)) for training, judging in rows]
 

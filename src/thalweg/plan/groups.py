@@ -52,11 +52,7 @@ class _Settings:
             for key, value in theirs.items():
                 if key in beside or mine.setdefault(key, value) != value:
                     raise PlanError(
-                        say(
-                            "groups: two patterns give {name} another {key}; let one of them say it.",
-                            name=name,
-                            key=key,
-                        )
+                        "groups: two patterns give {name} another {key}; let one of them say it.", name=name, key=key
                     )
         self.frozen |= other.frozen
 
@@ -109,11 +105,9 @@ def _settled(given: Any, model: nn.Module, rules: Sequence[Formula]) -> Paramete
             function = definition.get()
             if not callable(function):
                 raise PlanError(
-                    say(
-                        "{given} is of type {kind}, not a function (model) -> list of groups.",
-                        given=given,
-                        kind=type(function).__name__,
-                    )
+                    "{given} is of type {kind}, not a function (model) -> list of groups.",
+                    given=given,
+                    kind=type(function).__name__,
                 )
             return _of_function(function, model, names, known, given)
     if isinstance(given, str | Mapping):
@@ -156,15 +150,13 @@ class _Known:
     def read(self, own: Any, of: str, skip: Sequence[str] = ()) -> _Settings:
         """The settings that a user's mapping gives."""
         if not isinstance(own, Mapping):
-            raise PlanError(say("groups: {of} has {own}; give {{hyperparameter: value}}.", of=of, own=shown(own)))
+            raise PlanError("groups: {of} has {own}; give {{hyperparameter: value}}.", of=of, own=shown(own))
         settings = _Settings()
         for name, value in own.items():
             if name not in skip:
                 self._read(settings, str(name), value, of)
         if both := [name for name in settings.values if name in settings.factors]:
-            raise PlanError(
-                say("groups: {of} gives both {both} and a factor on it; give one of them.", of=of, both=both[0])
-            )
+            raise PlanError("groups: {of} gives both {both} and a factor on it; give one of them.", of=of, both=both[0])
         return settings
 
     def _read(self, settings: _Settings, name: str, value: Any, of: str) -> None:
@@ -172,7 +164,7 @@ class _Known:
         if name == FROZEN or name in self.forms:
             if not isinstance(value, bool):
                 raise PlanError(
-                    say("groups: {name} of {of} is {value}; give True or False.", name=name, of=of, value=shown(value))
+                    "groups: {name} of {of} is {value}; give True or False.", name=name, of=of, value=shown(value)
                 )
             if name == FROZEN:
                 settings.frozen = value
@@ -182,13 +174,11 @@ class _Known:
             parts = [part for part in TUPLES[name] if part in self.values]
             if not isinstance(value, tuple | list) or len(value) != len(parts):
                 raise PlanError(
-                    say(
-                        "groups: {name} of {of} is {value}; give {count} numbers.",
-                        name=name,
-                        of=of,
-                        value=shown(value),
-                        count=len(parts),
-                    )
+                    "groups: {name} of {of} is {value}; give {count} numbers.",
+                    name=name,
+                    of=of,
+                    value=shown(value),
+                    count=len(parts),
                 )
             settings.values |= {part: _number(part, one, of) for part, one in zip(parts, value, strict=True)}
             _in_range({name: tuple(value)}, of)
@@ -245,32 +235,26 @@ def _of_function(
     try:
         groups = function(model)
     except Exception as error:  # whatever a user's function may raise
-        raise PlanError(say("groups={label} fails with {error}.", label=label, error=raised(error))) from error
+        raise PlanError("groups={label} fails with {error}.", label=label, error=raised(error)) from error
     if not isinstance(groups, list | tuple) or not all(isinstance(one, Mapping) and "params" in one for one in groups):
         raise PlanError(
-            say(
-                'groups={label} returns {groups}; it must return a list of groups, [{{"params": […], '
-                '"weight_decay": 0.0}}, …].',
-                label=label,
-                groups=shown(groups),
-            )
+            'groups={label} returns {groups}; it must return a list of groups, [{{"params": […], '
+            '"weight_decay": 0.0}}, …].',
+            label=label,
+            groups=shown(groups),
         )
     each: dict[str, _Settings] = {}
     for k, group in enumerate(groups, 1):
         settings = known.read(group, f"group {k}", skip=("params",))
         for name in _members(group["params"], names, f"groups={label}: group {k}"):
             if name in each:
-                raise PlanError(
-                    say("groups={label}: {name} is in two groups; leave it in one.", label=label, name=name)
-                )
+                raise PlanError("groups={label}: {name} is in two groups; leave it in one.", label=label, name=name)
             each[name] = replace(settings)
     if forgotten := [name for name in names.training if name not in each]:
         raise PlanError(
-            say(
-                "groups={label} leaves out {forgotten}; give a group to every parameter that trains.",
-                label=label,
-                forgotten=few(forgotten),
-            )
+            "groups={label} leaves out {forgotten}; give a group to every parameter that trains.",
+            label=label,
+            forgotten=few(forgotten),
         )
     return _collected({name: each[name] for name in names.training}, label)
 
@@ -281,16 +265,14 @@ def _members(params: Any, names: Names, where: str) -> list[str]:
     for one in [params] if isinstance(params, Tensor) else list(params):
         if not isinstance(one, Tensor):
             raise PlanError(
-                say("{where} has {one} among its params; give parameters of the model.", where=where, one=shown(one))
+                "{where} has {one} among its params; give parameters of the model.", where=where, one=shown(one)
             )
         if id(one) not in names.first:
             raise PlanError(
-                say(
-                    "{where} has a parameter of shape {shape} that is not of the model it was given; take "
-                    "parameters of its argument.",
-                    where=where,
-                    shape=tuple(one.shape),
-                )
+                "{where} has a parameter of shape {shape} that is not of the model it was given; take "
+                "parameters of its argument.",
+                where=where,
+                shape=tuple(one.shape),
             )
         found.append(names.first[id(one)])
     return found
@@ -328,7 +310,7 @@ def _parsed(text: str) -> dict[str, dict[str, Any]]:
         pattern = pattern if rest else BOTH
         if pattern in table:
             raise PlanError(
-                say("groups: {pattern} is there twice; give it once, with all that it has.", pattern=repr(pattern))
+                "groups: {pattern} is there twice; give it once, with all that it has.", pattern=repr(pattern)
             )
         table[pattern] = own
     return table

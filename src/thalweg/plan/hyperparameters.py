@@ -38,10 +38,8 @@ def varied_by(
     """
     if not isinstance(levels, Mapping | None):
         raise PlanError(
-            say(
-                "hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {levels}.",
-                levels=repr(levels),
-            )
+            "hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {levels}.",
+            levels=repr(levels),
         )
     factors = []
     for name, values in (levels or {}).items():
@@ -49,7 +47,7 @@ def varied_by(
             raise PlanError(say("hyperparameters names lr; give its values as rates."))
         if name in COLUMNS:
             raise PlanError(
-                say("{name} is a column of the study's table; give that hyperparameter another name.", name=repr(name))
+                "{name} is a column of the study's table; give that hyperparameter another name.", name=repr(name)
             )
         labels = tuple(label for label, rule in rules.items() if name in _arguments(rule))
         if not labels and own:
@@ -63,13 +61,11 @@ def varied_by(
         for label in labels:
             if name in dict(rules[label].changed):
                 raise PlanError(
-                    say(
-                        "{label} sets {name}, and hyperparameters varies it; name it {name2}, or leave {name} out "
-                        "of hyperparameters.",
-                        label=label,
-                        name=name,
-                        name2=rules[label].name,
-                    )
+                    "{label} sets {name}, and hyperparameters varies it; name it {name2}, or leave {name} out "
+                    "of hyperparameters.",
+                    label=label,
+                    name=name,
+                    name2=rules[label].name,
                 )
         varied = replace(factor(hyperparameter(name), values), only=labels)
         for label, value in itertools.product(labels, varied.levels):

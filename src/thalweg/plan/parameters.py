@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from ..errors import PlanError, short
-from ..language import say
 from ..unknown import unknown
 
 BIASES, NORMS, BOTH = "biases", "norms", "biases and norms"
@@ -31,7 +30,7 @@ class Names:
         """The parameters that train and that a pattern fits."""
         if not isinstance(pattern, str):
             raise PlanError(
-                say("groups: the pattern {pattern} is not text; give names such as 'head.*'.", pattern=repr(pattern))
+                "groups: the pattern {pattern} is not text; give names such as 'head.*'.", pattern=repr(pattern)
             )
         words = {BIASES: self.biases, NORMS: self.norms, BOTH: [*self.biases, *self.norms]}
         names = words.get(pattern) or [name for name in self.every if fnmatchcase(name, pattern)]
@@ -40,11 +39,9 @@ class Names:
             raise PlanError(f"groups: {unknown('parameter of this model', pattern, self.every)}")
         if not (trains := [name for name in self.training if name in fits]):
             raise PlanError(
-                say(
-                    "groups: what {pattern} fits does not train ({fits}); leave it out.",
-                    pattern=repr(pattern),
-                    fits=few(sorted(fits)),
-                )
+                "groups: what {pattern} fits does not train ({fits}); leave it out.",
+                pattern=repr(pattern),
+                fits=few(sorted(fits)),
             )
         return trains
 

@@ -449,11 +449,9 @@ class Plan:
         def check_formula(label: str, rule: Formula) -> None:
             if equations_text(rule) != equations[label]:
                 raise PlanError(
-                    say(
-                        "this study compares {label}, and the formula of that name is no longer the same; bring "
-                        "back the one it was begun with, or start a new study.",
-                        label=label,
-                    )
+                    "this study compares {label}, and the formula of that name is no longer the same; bring "
+                    "back the one it was begun with, or start a new study.",
+                    label=label,
                 )
 
         def fixed(kind: Kind) -> Factor:
@@ -481,9 +479,7 @@ class Plan:
             _check_rounds(plan)
             return plan
         except PlanError as error:
-            raise StoreError(
-                say("the plan in the store cannot be read ({error}); it is damaged.", error=error)
-            ) from error
+            raise StoreError("the plan in the store cannot be read ({error}); it is damaged.", error=error) from error
 
 
 def _check_rounds(plan: Plan) -> None:
@@ -543,16 +539,12 @@ def plan(
     for label, rule in rules.objects.items():
         if "lr" not in rule.hyperparameters:
             raise PlanError(
-                say(
-                    "{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it.", label=label
-                )
+                "{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it.", label=label
             )
     if batch_sizes is not None and batch_size != 64:
         raise PlanError(
-            say(
-                "both batch_size={batch_size} and batch_sizes are given; give batch_sizes alone, with all of them.",
-                batch_size=repr(batch_size),
-            )
+            "both batch_size={batch_size} and batch_sizes are given; give batch_sizes alone, with all of them.",
+            batch_size=repr(batch_size),
         )
     schedule = factor(SCHEDULE, schedule_names)
     check_scheduled(schedule.objects.values(), rules.objects.values())
@@ -562,11 +554,9 @@ def plan(
     refines = bool(refine) and not points and len(lr.levels) >= FEWEST
     if tune and not refines:
         raise PlanError(
-            say(
-                "tune=True tries other values around the best of a grid of {fewest} rates or more, after "
-                "refine rounds of finer rates; give these, or leave tune out.",
-                fewest=FEWEST,
-            )
+            "tune=True tries other values around the best of a grid of {fewest} rates or more, after "
+            "refine rounds of finer rates; give these, or leave tune out.",
+            fewest=FEWEST,
         )
     if tune or (tune is None and refines and not hyperparameters):
         varied += tuned_beside(rules.objects, varied, schedule.objects)
@@ -593,20 +583,16 @@ def plan(
     plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, criterion=criterion, **more)
     if criterion.epochs > plan.epochs:
         raise PlanError(
-            say(
-                "judge is {judge}, and a run has {epochs}; give more epochs, or average fewer.",
-                judge=repr(judge),
-                epochs=plan.epochs,
-            )
+            "judge is {judge}, and a run has {epochs}; give more epochs, or average fewer.",
+            judge=repr(judge),
+            epochs=plan.epochs,
         )
     if budget not in (FULL_BUDGET, HALVING):
         raise PlanError(
-            say(
-                "the budget is {budget}; give {full_budget}, or {halving} to stop runs that cannot win.",
-                budget=repr(budget),
-                full_budget=repr(FULL_BUDGET),
-                halving=repr(HALVING),
-            )
+            "the budget is {budget}; give {full_budget}, or {halving} to stop runs that cannot win.",
+            budget=repr(budget),
+            full_budget=repr(FULL_BUDGET),
+            halving=repr(HALVING),
         )
     if budget == HALVING and plan.epochs < 2:
         raise PlanError(say("halving stops runs after some of their epochs, and there is one; give 2 epochs or more."))
@@ -622,12 +608,10 @@ def checked(plan: Plan) -> Plan:
     """The plan, if it has no more runs than are allowed."""
     if plan.runs > MOST_RUNS:
         raise PlanError(
-            say(
-                "the plan has {runs:,} runs ({grid}), and at most {most_runs:,} are allowed; give fewer of something.",
-                runs=plan.runs,
-                grid=grid(plan),
-                most_runs=MOST_RUNS,
-            )
+            "the plan has {runs:,} runs ({grid}), and at most {most_runs:,} are allowed; give fewer of something.",
+            runs=plan.runs,
+            grid=grid(plan),
+            most_runs=MOST_RUNS,
         )
     return plan
 

@@ -24,7 +24,6 @@ import numpy as np
 from ..errors import PlanError
 from ..formulas import Formula
 from ..formulas.meanings import SHARE
-from ..language import say
 from ..numbers import Range
 from ..unknown import unknown
 from .factors import Factor, Level, factor
@@ -58,7 +57,7 @@ def drawn(
         return [*factors], ()
     if not factors[0].varied:
         raise PlanError(
-            say("search={search} draws rates from a range; give a lowest and a highest rate.", search=repr(search))
+            "search={search} draws rates from a range; give a lowest and a highest rate.", search=repr(search)
         )
     varied = [f for f in factors if f.varied]
     most = min(MOST, math.prod(len(f.levels) for f in varied))
@@ -67,10 +66,7 @@ def drawn(
     columns = {f.name: _values(f, u, rules) for f, u in zip(varied, unit, strict=True)}
     if len(set(columns[factors[0].name])) < number:
         raise PlanError(
-            say(
-                "{number:,} rates do not fit between the lowest and the highest given; give a wider range.",
-                number=number,
-            )
+            "{number:,} rates do not fit between the lowest and the highest given; give a wider range.", number=number
         )
     levels = {f.name: factor(f.kind, list(dict.fromkeys(columns[f.name]))) for f in varied}
     points = tuple(dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))

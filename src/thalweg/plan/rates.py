@@ -22,23 +22,19 @@ def log_range(low: float, high: float, count: int) -> list[float]:
     [0.001, 0.01, 0.1, 1.0]
     """
     if not all(isinstance(v, int | float) and math.isfinite(v) and v > 0 for v in (low, high)):
-        raise PlanError(
-            say("rates from {low} to {high}: both ends must be positive numbers.", low=str(low), high=str(high))
-        )
+        raise PlanError("rates from {low} to {high}: both ends must be positive numbers.", low=str(low), high=str(high))
     if low > high:
         raise PlanError(
-            say("rates from {low:g} to {high:g}: the low end is above the high end; swap them.", low=low, high=high)
+            "rates from {low:g} to {high:g}: the low end is above the high end; swap them.", low=low, high=high
         )
     COUNT.check("number of rates", count, PlanError)
     if (count == 1) != (low == high):
         raise PlanError(
-            say(
-                "rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several have "
-                "different ones.",
-                low=low,
-                high=high,
-                count=count,
-            )
+            "rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several have "
+            "different ones.",
+            low=low,
+            high=high,
+            count=count,
         )
     return [rounded(v) for v in np.geomspace(low, high, count)]
 

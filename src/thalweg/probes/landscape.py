@@ -261,12 +261,7 @@ def landscape(
 def _check(kind: str | None, points: int | None, span: float, part: str, samples: int | None) -> None:
     if kind is not None and kind not in KINDS:
         raise UsageError(
-            say(
-                "the kind is {kind}; give {names} or {last}.",
-                kind=repr(kind),
-                names=", ".join(KINDS[:-1]),
-                last=KINDS[-1],
-            )
+            "the kind is {kind}; give {names} or {last}.", kind=repr(kind), names=", ".join(KINDS[:-1]), last=KINDS[-1]
         )
     for what, value, least in (("points", points, 3), ("samples", samples, 1)):
         if value is not None:
@@ -274,10 +269,7 @@ def _check(kind: str | None, points: int | None, span: float, part: str, samples
     POSITIVE.check("the span", span)
     if part not in ("validation", "train"):
         raise UsageError(
-            say(
-                "the part is {part}; give validation or train: the test part is for the last word alone.",
-                part=repr(part),
-            )
+            "the part is {part}; give validation or train: the test part is for the last word alone.", part=repr(part)
         )
 
 
@@ -287,13 +279,13 @@ def _agree(kind: str, to: bool, path: bool) -> None:
     if kind == "path" and not path:
         raise UsageError(say("the plane of a path needs the path; give path=, the state_dicts that training came by."))
     if kind != "line" and to:
-        raise UsageError(say("to= is the end of a line, and kind is {kind}; leave one of them out.", kind=repr(kind)))
+        raise UsageError("to= is the end of a line, and kind is {kind}; leave one of them out.", kind=repr(kind))
 
 
 def _prepared(model: Any, problem: Any) -> Any:
     if not isinstance(model, nn.Module):
         raise UsageError(
-            say("the model is of type {kind}; give a torch.nn.Module or a tw.Study.", kind=type(model).__name__)
+            "the model is of type {kind}; give a torch.nn.Module or a tw.Study.", kind=type(model).__name__
         )
     if problem is None:
         raise UsageError(say("a network has a loss on data alone; give problem=, a tw.Problem or a built-in's name."))
@@ -319,12 +311,10 @@ def _slices(model: nn.Module, ready: Any, samples: Samples) -> Slices:
     except Exception as fault:  # whatever a user's forward pass may raise
         words = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
         raise ProblemError(
-            say(
-                "{kind} fails on the inputs of {name} ({words}); give the problem it was trained on.",
-                kind=type(model).__name__,
-                name=ready.name,
-                words=words,
-            )
+            "{kind} fails on the inputs of {name} ({words}); give the problem it was trained on.",
+            kind=type(model).__name__,
+            name=ready.name,
+            words=words,
         ) from fault
 
 
@@ -364,11 +354,9 @@ def _along(slices: Slices, path: Any, points: int | None) -> dict[str, Any]:
     plane: Plane | None = principal(states, slices.names)
     if plane is None:
         raise UsageError(
-            say(
-                "a path of {states} points, the network among them, spans fewer than two directions; give "
-                "more of its points.",
-                states=len(states),
-            )
+            "a path of {states} points, the network among them, spans fewer than two directions; give "
+            "more of its points.",
+            states=len(states),
         )
     axes = []
     for values in plane.coordinates.T:
@@ -406,7 +394,7 @@ def _state(slices: Slices, source: Any, what: str) -> State:
     """The tensors of a network or a state_dict that belong to a point."""
     if not isinstance(source, nn.Module | Mapping):
         raise UsageError(
-            say("{what} is of type {kind}; give a network or its state_dict.", what=what, kind=type(source).__name__)
+            "{what} is of type {kind}; give a network or its state_dict.", what=what, kind=type(source).__name__
         )
     state = source.state_dict() if isinstance(source, nn.Module) else source
     here = slices.here()
@@ -414,11 +402,9 @@ def _state(slices: Slices, source: Any, what: str) -> State:
         if name not in state or state[name].shape != tensor.shape:
             has = f"{name} of shape {tuple(state[name].shape)}" if name in state else f"no {name}"
             raise UsageError(
-                say(
-                    "{what} has {has}, and the network one of shape {shape}; both must be of the same kind.",
-                    what=what,
-                    has=has,
-                    shape=tuple(tensor.shape),
-                )
+                "{what} has {has}, and the network one of shape {shape}; both must be of the same kind.",
+                what=what,
+                has=has,
+                shape=tuple(tensor.shape),
             )
     return {name: state[name].detach().to(tensor) for name, tensor in here.items()}

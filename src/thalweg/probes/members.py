@@ -40,7 +40,7 @@ def solutions(
         return name, module, ready, states, None
     if not isinstance(to, str):
         raise UsageError(
-            say("to= of a study is another optimizer's label, and this one is of type {kind}.", kind=type(to).__name__)
+            "to= of a study is another optimizer's label, and this one is of type {kind}.", kind=type(to).__name__
         )
     other = _path(results, programs, results.chosen(to), 1)[-1]
     name = say("{optimizer} to {to} on {problem}", optimizer=setting.optimizer, to=to, problem=ready.name)
@@ -54,16 +54,12 @@ def _path(results: Results, programs: Programs, setting: Setting, points: int) -
     if runs.empty:
         if not table[matching(table, setting)]["status"].isin(ENDED).all():
             raise UsageError(
-                say(
-                    "no run of {optimizer} has ended yet; its network can be looked at once one has.",
-                    optimizer=setting.optimizer,
-                )
-            )
-        raise UsageError(
-            say(
-                "all runs of {optimizer} diverged, so no network can be looked at; choose another optimizer.",
+                "no run of {optimizer} has ended yet; its network can be looked at once one has.",
                 optimizer=setting.optimizer,
             )
+        raise UsageError(
+            "all runs of {optimizer} diverged, so no network can be looked at; choose another optimizer.",
+            optimizer=setting.optimizer,
         )
     judged = runs[runs["stage"] == results.verdict.stage]
     run_seed = int((runs if judged.empty else judged)["seed"].min())

@@ -220,7 +220,7 @@ def range_test(
     rule = formulas.get(optimizer)
     if "lr" not in rule.hyperparameters:
         raise PlanError(
-            say("{label} has no hyperparameter lr, so there is no rate to test; add lr to it.", label=rule.label)
+            "{label} has no hyperparameter lr, so there is no rate to test; add lr to it.", label=rule.label
         )
     declared = load(problem)
     ready = prepare(declared if model is None else replace(declared, model=_copies(model)))
@@ -252,7 +252,7 @@ def _copies(model: nn.Module) -> Any:
     """A function that gives a model just like this one, each time."""
     if not isinstance(model, nn.Module):
         raise ProblemError(
-            say("model is of type {kind}; give the torch.nn.Module to begin with.", kind=type(model).__name__)
+            "model is of type {kind}; give the torch.nn.Module to begin with.", kind=type(model).__name__
         )
     start = copy.deepcopy(model).cpu()
     return lambda: copy.deepcopy(start)

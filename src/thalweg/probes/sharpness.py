@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from ..engine.programs import Programs
 from ..errors import PlanError, ProblemError
-from ..language import say
 from ..plan.factors import Setting, shown, words_of
 from ..population.batched import Batched
 from ..population.block import Block
@@ -118,7 +117,7 @@ def sharpness(
     """
     _check_epsilon(epsilon)
     if not isinstance(model, nn.Module):
-        raise ProblemError(say("model is of type {kind}; give the trained torch.nn.Module.", kind=type(model).__name__))
+        raise ProblemError("model is of type {kind}; give the trained torch.nn.Module.", kind=type(model).__name__)
     ready = problem if isinstance(problem, Prepared) else prepare(load(problem))
     batched = Batched(model, ready.loss, {})
     samples = _samples(ready)
@@ -149,9 +148,7 @@ def of_study(
     plan, verdict, path = results.judged_plan.anywhere, results.verdict_by(by), results.path
     if not verdict.entries:
         raise PlanError(
-            say(
-                "{path} has no complete seed yet, so nothing is chosen; `{command}`.", path=path, command=results.onward
-            )
+            "{path} has no complete seed yet, so nothing is chosen; `{command}`.", path=path, command=results.onward
         )
     programs = Programs(plan, results.prepared(problem))
     levels = {entry.setting: verdict.level(entry) for entry in verdict.entries}
@@ -210,7 +207,5 @@ def _samples(ready: Prepared) -> Samples:
 def _check_epsilon(epsilon: Any) -> None:
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < np.inf:
         raise PlanError(
-            say(
-                "epsilon is {epsilon}; give the length of a step, a positive number, e.g. 0.05.", epsilon=shown(epsilon)
-            )
+            "epsilon is {epsilon}; give the length of a step, a positive number, e.g. 0.05.", epsilon=shown(epsilon)
         )

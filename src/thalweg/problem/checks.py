@@ -30,20 +30,18 @@ def labelled(models: Any) -> dict[str | int | float, Any]:
         names = [getattr(one, "__name__", type(one).__name__) for one in models]
         if twice := [name for k, name in enumerate(names) if name in names[:k]]:
             raise ProblemError(
-                say("two models are called {twice}; give a mapping of labels to functions.", twice=repr(twice[0]))
+                "two models are called {twice}; give a mapping of labels to functions.", twice=repr(twice[0])
             )
         models = dict(zip(names, models, strict=True))
     if not isinstance(models, Mapping) or not models:
         raise ProblemError(
-            say(
-                "several models are a mapping of labels to functions that return a fresh module, or a list "
-                "of such functions, {{'plain': plain, 'batch norm': normed}}, not {models}.",
-                models=repr(models),
-            )
+            "several models are a mapping of labels to functions that return a fresh module, or a list "
+            "of such functions, {{'plain': plain, 'batch norm': normed}}, not {models}.",
+            models=repr(models),
         )
     for label in models:
         if isinstance(label, bool) or not isinstance(label, str | int | float) or label == "":
-            raise ProblemError(say("a model is called {label}; give it a name, or a number.", label=repr(label)))
+            raise ProblemError("a model is called {label}; give it a name, or a number.", label=repr(label))
     return dict(models)
 
 
@@ -55,34 +53,26 @@ def build(model: Any) -> nn.Module:
     """
     if isinstance(model, nn.Module):
         raise ProblemError(
-            say(
-                "the model is a module of type {kind}; give a function that returns a fresh one, e.g. model=lambda: "
-                "{kind}(...), since every member starts anew.",
-                kind=type(model).__name__,
-            )
+            "the model is a module of type {kind}; give a function that returns a fresh one, e.g. model=lambda: "
+            "{kind}(...), since every member starts anew.",
+            kind=type(model).__name__,
         )
     if not callable(model):
         raise ProblemError(
-            say(
-                "the model is of type {kind}; give a function without arguments that returns a fresh module.",
-                kind=type(model).__name__,
-            )
+            "the model is of type {kind}; give a function without arguments that returns a fresh module.",
+            kind=type(model).__name__,
         )
     try:
         module, another = model(), model()
     except Exception as error:  # whatever a user's function may raise
         raise ProblemError(
-            say(
-                "the model function fails with {error}; it must run without arguments and return a fresh module.",
-                error=raised(error),
-            )
+            "the model function fails with {error}; it must run without arguments and return a fresh module.",
+            error=raised(error),
         ) from error
     if not isinstance(module, nn.Module) or not isinstance(another, nn.Module):
         raise ProblemError(
-            say(
-                "the model function returned something of type {kind}; it must return a torch.nn.Module.",
-                kind=type(module).__name__,
-            )
+            "the model function returned something of type {kind}; it must return a torch.nn.Module.",
+            kind=type(module).__name__,
         )
     if module is another or {id(p) for p in module.parameters()} & {id(p) for p in another.parameters()}:
         raise ProblemError(
@@ -100,24 +90,18 @@ def _check_parameters(module: nn.Module) -> None:
         )
     if not any(p.requires_grad for p in parameters):
         raise ProblemError(
-            say(
-                "the model has {count} parameters and none that is trainable; give it a layer whose "
-                "parameters require gradients.",
-                count=len(parameters),
-            )
+            "the model has {count} parameters and none that is trainable; give it a layer whose "
+            "parameters require gradients.",
+            count=len(parameters),
         )
     dtypes = sorted({fit.dtype(p) for p in parameters})
     if len(dtypes) > 1:
         raise ProblemError(
-            say(
-                "the model's parameters are of mixed types ({names}); make them one, e.g. with .float() or .double().",
-                names=", ".join(dtypes),
-            )
+            "the model's parameters are of mixed types ({names}); make them one, e.g. with .float() or .double().",
+            names=", ".join(dtypes),
         )
     if not parameters[0].is_floating_point():
-        raise ProblemError(
-            say("the model's parameters are {dtypes}; make them real, e.g. with .float().", dtypes=dtypes[0])
-        )
+        raise ProblemError("the model's parameters are {dtypes}; make them real, e.g. with .float().", dtypes=dtypes[0])
 
 
 def forward(module: nn.Module, inputs: Tree, where: str) -> Any:
@@ -128,15 +112,13 @@ def forward(module: nn.Module, inputs: Tree, where: str) -> Any:
         floats = all(t.is_floating_point() for t in leaves(inputs))
         ids = "" if floats or is_tree(inputs) else "; integer inputs are taken as ids, so make measurements floats"
         raise ProblemError(
-            say(
-                "the model cannot take the {where} inputs, of {inputs} ({error}){line}; make its first "
-                "layer and the data fit{ids}.",
-                where=where,
-                inputs=described(inputs),
-                error=first_line(error),
-                line=line_of(error),
-                ids=ids,
-            )
+            "the model cannot take the {where} inputs, of {inputs} ({error}){line}; make its first "
+            "layer and the data fit{ids}.",
+            where=where,
+            inputs=described(inputs),
+            error=first_line(error),
+            line=line_of(error),
+            ids=ids,
         ) from error
 
 
@@ -152,21 +134,17 @@ def check_outputs(outputs: Any, inputs: torch.Tensor) -> torch.Tensor:
     outputs = scores(outputs)
     if not isinstance(outputs, torch.Tensor):
         raise ProblemError(
-            say(
-                "the model returns something of type {kind}; let it return a single tensor or an object with "
-                "`logits`, or give a loss and metrics of your own that take what it returns.",
-                kind=type(outputs).__name__,
-            )
+            "the model returns something of type {kind}; let it return a single tensor or an object with "
+            "`logits`, or give a loss and metrics of your own that take what it returns.",
+            kind=type(outputs).__name__,
         )
     if outputs.ndim == 0 or len(outputs) != len(inputs) or not outputs.is_floating_point():
         raise ProblemError(
-            say(
-                "the model makes outputs of shape {shape} and type {dtype} from {count} samples; it must "
-                "return floats with one row per sample.",
-                shape=tuple(outputs.shape),
-                dtype=fit.dtype(outputs),
-                count=len(inputs),
-            )
+            "the model makes outputs of shape {shape} and type {dtype} from {count} samples; it must "
+            "return floats with one row per sample.",
+            shape=tuple(outputs.shape),
+            dtype=fit.dtype(outputs),
+            count=len(inputs),
         )
     return outputs
 
@@ -201,14 +179,12 @@ def check_targets(what: str, targets: Any, where: str) -> None:
     """Refuse several tensors of targets."""
     if is_tree(targets):
         raise ProblemError(
-            say(
-                "{what} compares outputs with one tensor of targets, and the {where} targets are {count} tensors "
-                "in one {kind}; give a function (outputs, targets) of your own.",
-                what=what,
-                where=where,
-                kind=type(targets).__name__,
-                count=len(leaves(targets)),
-            )
+            "{what} compares outputs with one tensor of targets, and the {where} targets are {count} tensors "
+            "in one {kind}; give a function (outputs, targets) of your own.",
+            what=what,
+            where=where,
+            kind=type(targets).__name__,
+            count=len(leaves(targets)),
         )
 
 
@@ -216,7 +192,7 @@ def check_mean(what: str, measure: Any) -> None:
     """Refuse a loss or a metric that adds up where others take means."""
     if getattr(measure, "reduction", "mean") not in ("mean", "batchmean"):
         raise ProblemError(
-            say("{what} is not a mean, and a study compares means over samples; leave reduction= away.", what=what)
+            "{what} is not a mean, and a study compares means over samples; leave reduction= away.", what=what
         )
 
 
@@ -240,40 +216,32 @@ def tried(what: str, call: Callable[[], Any], on: str) -> Any:
         raise
     except Exception as error:  # whatever a user's loss or metric may raise
         raise ProblemError(
-            say(
-                "{what} fails{on} ({error}){line}; make them fit.",
-                what=what,
-                on=on,
-                error=first_line(error),
-                line=line_of(error),
-            )
+            "{what} fails{on} ({error}){line}; make them fit.",
+            what=what,
+            on=on,
+            error=first_line(error),
+            line=line_of(error),
         ) from error
 
 
 def _check_value(name: str, value: Any, few: Samples) -> None:
     if not isinstance(value, torch.Tensor):
         raise ProblemError(
-            say(
-                "the loss {name} returned something of type {kind}; it must return a tensor, a scalar or one value "
-                "per sample.",
-                name=name,
-                kind=type(value).__name__,
-            )
+            "the loss {name} returned something of type {kind}; it must return a tensor, a scalar or one value "
+            "per sample.",
+            name=name,
+            kind=type(value).__name__,
         )
     if value.ndim and len(value) != few.size:
         raise ProblemError(
-            say(
-                "the loss {name} returned a tensor of shape {shape} for {size} samples; it must return a "
-                "scalar or one value per sample.",
-                name=name,
-                shape=tuple(value.shape),
-                size=few.size,
-            )
+            "the loss {name} returned a tensor of shape {shape} for {size} samples; it must return a "
+            "scalar or one value per sample.",
+            name=name,
+            shape=tuple(value.shape),
+            size=few.size,
         )
     if not value.requires_grad:
         raise ProblemError(
-            say(
-                "the loss {name} does not depend on the model's parameters; compute it from outputs, without detach().",
-                name=name,
-            )
+            "the loss {name} does not depend on the model's parameters; compute it from outputs, without detach().",
+            name=name,
         )

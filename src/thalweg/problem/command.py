@@ -169,11 +169,9 @@ def _arguments(spec: str) -> tuple[str, str, str | None, str, int | None]:
     fits = len(call.positional) == 1 and isinstance(call.positional[0], str) and named.keys() == kinds.keys()
     if not fits or not all(isinstance(value, kinds[name]) for name, value in named.items()):
         raise ProblemError(
-            say(
-                "{spec} is not of the form {example}, with the arguments of tw.command.",
-                spec=repr(short(spec)),
-                example=EXAMPLE,
-            )
+            "{spec} is not of the form {example}, with the arguments of tw.command.",
+            spec=repr(short(spec)),
+            example=EXAMPLE,
         )
     return call.positional[0], named["metric"], named["file"], named["folder"], named["at_once"]
 
@@ -183,40 +181,31 @@ def _check(made: Command) -> None:
         words, places = made.words, made.places
     except ValueError as error:
         raise ProblemError(
-            say(
-                "the command {text} cannot be read: {error}; a brace is written {{{{.",
-                text=repr(short(made.text)),
-                error=error,
-            )
+            "the command {text} cannot be read: {error}; a brace is written {{{{.",
+            text=repr(short(made.text)),
+            error=error,
         ) from error
     if not words:
         raise ProblemError(say("the command is empty; give one such as 'python train.py --lr {lr} --seed {seed}'."))
     if odd := [name for name in places if not name.isidentifier()]:
         raise ProblemError(
-            say(
-                "{{{odd}}} in the command is not a name; write {{lr}}, {{seed}}, …, and a brace of its own as {{{{.",
-                odd=odd[0],
-            )
+            "{{{odd}}} in the command is not a name; write {{lr}}, {{seed}}, …, and a brace of its own as {{{{.",
+            odd=odd[0],
         )
     if "lr" not in places_of(*words):
         raise ProblemError(
-            say("the command {text} is told no rate; write {{lr}} where it takes one.", text=repr(short(made.text)))
+            "the command {text} is told no rate; write {{lr}} where it takes one.", text=repr(short(made.text))
         )
     if made.file is not None and OUT not in places_of(made.file):
         raise ProblemError(
-            say(
-                "the metric file {file} would be the same for every run; write it below {{out}}, the run's "
-                "own folder, which the command is told as {{out}} too.",
-                file=repr(short(made.file)),
-            )
+            "the metric file {file} would be the same for every run; write it below {{out}}, the run's "
+            "own folder, which the command is told as {{out}} too.",
+            file=repr(short(made.file)),
         )
     where = os.pathsep.join([os.environ.get("PATH", os.defpath), made.folder])
     if shutil.which(words[0], path=where) is None and not places_of(words[0]):
         raise ProblemError(
-            say(
-                "{words} is not a program that can be run; give the command as a shell has it.",
-                words=repr(short(words[0])),
-            )
+            "{words} is not a program that can be run; give the command as a shell has it.", words=repr(short(words[0]))
         )
 
 

@@ -49,16 +49,14 @@ def _check_rows(samples: Samples, where: str) -> None:
     """As many rows, at least one, in every tensor."""
     named = [(f"{what}{pytree.keystr(path)}", t) for what, path, t in _named(samples)]
     if not named or not any(name.startswith("inputs") for name, _ in named):
-        raise ProblemError(say("the {where} data hold no tensor; give {forms}.", where=where, forms=FORMS))
+        raise ProblemError("the {where} data hold no tensor; give {forms}.", where=where, forms=FORMS)
     for name, tensor in named:
         if tensor.ndim == 0 or tensor.numel() == 0:
             raise ProblemError(
-                say(
-                    "the {where} {name} are empty, of shape {shape}; give at least one sample.",
-                    where=where,
-                    name=name,
-                    shape=tuple(tensor.shape),
-                )
+                "the {where} {name} are empty, of shape {shape}; give at least one sample.",
+                where=where,
+                name=name,
+                shape=tuple(tensor.shape),
             )
     (first, one), *others = named
     for name, tensor in others:
@@ -98,11 +96,9 @@ def sample_of(loader: DataLoader[Any], layout: Layout) -> Samples:
         batch = first_batch(loader, SAMPLES)
     except Exception as error:  # whatever a user's dataset may raise
         raise ProblemError(
-            say(
-                "reading the first samples of the train DataLoader's dataset fails with {error}; repair it "
-                "or give tensors.",
-                error=raised(error),
-            )
+            "reading the first samples of the train DataLoader's dataset fails with {error}; repair it "
+            "or give tensors.",
+            error=raised(error),
         ) from error
     if batch is None:
         raise ProblemError(say("the train DataLoader has no samples; give at least one."))
@@ -110,13 +106,11 @@ def sample_of(loader: DataLoader[Any], layout: Layout) -> Samples:
     for what, path, tensor in _named(few):
         if not isinstance(tensor, torch.Tensor):
             raise ProblemError(
-                say(
-                    "a batch of the train DataLoader holds something of type {kind} as {what}{path}; let it give "
-                    "tensors, or trees of tensors.",
-                    kind=type(tensor).__name__,
-                    what=what,
-                    path=pytree.keystr(path),
-                )
+                "a batch of the train DataLoader holds something of type {kind} as {what}{path}; let it give "
+                "tensors, or trees of tensors.",
+                kind=type(tensor).__name__,
+                what=what,
+                path=pytree.keystr(path),
             )
     return few
 
@@ -153,19 +147,15 @@ def hold_out(
     count = len(targets)
     if count < 2:
         raise ProblemError(
-            say(
-                "the {where} data are too few to split ({count} sample); give validation= and test= yourself.",
-                where=where,
-                count=count,
-            )
+            "the {where} data are too few to split ({count} sample); give validation= and test= yourself.",
+            where=where,
+            count=count,
         )
     if groups is not None:
         if len(np.unique(groups)) < 2:
             raise ProblemError(
-                say(
-                    "the {where} data are one group, so nothing can be held out; give validation= and test= yourself.",
-                    where=where,
-                )
+                "the {where} data are one group, so nothing can be held out; give validation= and test= yourself.",
+                where=where,
             )
         splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
         rest, part = next(splitter.split(np.empty(count), groups=groups))
@@ -186,19 +176,15 @@ def labels_of(groups: Any, samples: int) -> np.ndarray:
         numbers = np.unique(labels, return_inverse=True)[1]
     except (ValueError, TypeError) as error:
         raise ProblemError(
-            say(
-                "groups cannot be read ({error}); give one label, a number or a name, for each sample.",
-                error=first_line(error),
-            )
+            "groups cannot be read ({error}); give one label, a number or a name, for each sample.",
+            error=first_line(error),
         ) from error
     if labels.shape != (samples,):
         raise ProblemError(
-            say(
-                "groups has the shape {shape}, and there are {samples} samples of training and validation; "
-                "give one label for each of them, in their order.",
-                shape=labels.shape,
-                samples=samples,
-            )
+            "groups has the shape {shape}, and there are {samples} samples of training and validation; "
+            "give one label for each of them, in their order.",
+            shape=labels.shape,
+            samples=samples,
         )
     return numbers
 
@@ -238,12 +224,10 @@ def _iterated(part: Any, where: str) -> list[Any]:
         return list(part)
     except Exception as error:  # whatever a user's dataset may raise
         raise ProblemError(
-            say(
-                "the {where} data cannot be read to the end ({error}){line}; repair the dataset or give tensors.",
-                where=where,
-                error=first_line(error),
-                line=line_of(error),
-            )
+            "the {where} data cannot be read to the end ({error}){line}; repair the dataset or give tensors.",
+            where=where,
+            error=first_line(error),
+            line=line_of(error),
         ) from error
 
 
@@ -252,12 +236,10 @@ def _joined(pieces: list[Any], where: str, batched: bool) -> Any:
     flat, forms = zip(*map(pytree.tree_flatten, pieces), strict=True)
     if others := [form for form in forms if form != forms[0]]:
         raise ProblemError(
-            say(
-                "the {where} samples differ in what they hold ({first} and {other}); give each the same.",
-                where=where,
-                first=f"a tree of {forms[0].num_leaves} tensors",
-                other=f"a tree of {others[0].num_leaves} tensors",
-            )
+            "the {where} samples differ in what they hold ({first} and {other}); give each the same.",
+            where=where,
+            first=f"a tree of {forms[0].num_leaves} tensors",
+            other=f"a tree of {others[0].num_leaves} tensors",
         )
     columns = [_column(list(column), where, batched) for column in zip(*flat, strict=True)]
     return pytree.tree_unflatten(columns, forms[0])
@@ -266,23 +248,19 @@ def _joined(pieces: list[Any], where: str, batched: bool) -> Any:
 def _column(pieces: list[Any], where: str, batched: bool) -> torch.Tensor:
     if not all(isinstance(piece, torch.Tensor | np.ndarray | np.generic | int | float) for piece in pieces):
         raise ProblemError(
-            say(
-                "the {where} data hold something of type {kind} in a sample; give tensors, arrays or numbers, or "
-                "trees of them.",
-                where=where,
-                kind=type(pieces[0]).__name__,
-            )
+            "the {where} data hold something of type {kind} in a sample; give tensors, arrays or numbers, or "
+            "trees of them.",
+            where=where,
+            kind=type(pieces[0]).__name__,
         )
     try:
         tensors = [p if isinstance(p, torch.Tensor) else _from_numpy(np.asarray(p), f"{where} data") for p in pieces]
         return torch.cat(tensors) if batched else torch.stack(tensors)
     except (RuntimeError, TypeError) as error:
         raise ProblemError(
-            say(
-                "the {where} samples differ in shape or type ({error}); pad or crop them to one shape.",
-                where=where,
-                error=first_line(error),
-            )
+            "the {where} samples differ in shape or type ({error}); pad or crop them to one shape.",
+            where=where,
+            error=first_line(error),
         ) from error
 
 
@@ -293,7 +271,7 @@ def _tensors(values: Any, what: str, dtype: torch.dtype) -> Any:
             values = np.array(values)
         except ValueError as error:
             raise ProblemError(
-                say("the {what} differ in length ({error}); pad or crop them.", what=what, error=first_line(error))
+                "the {what} differ in length ({error}); pad or crop them.", what=what, error=first_line(error)
             ) from error
     flat, form = pytree.tree_flatten_with_path(values)
     return pytree.tree_unflatten([_tensor(leaf, what + pytree.keystr(path), dtype) for path, leaf in flat], form)
@@ -304,16 +282,10 @@ def _weights(values: Any, what: str, dtype: torch.dtype) -> torch.Tensor:
     weights = _tensor(values, what, dtype).to(dtype)
     if weights.ndim != 1:
         raise ProblemError(
-            say(
-                "the {what} are of shape {shape}; give one number for each sample.",
-                what=what,
-                shape=tuple(weights.shape),
-            )
+            "the {what} are of shape {shape}; give one number for each sample.", what=what, shape=tuple(weights.shape)
         )
     if bool((weights < 0).any()) or not bool((weights > 0).any()):
-        raise ProblemError(
-            say("the {what} must be 0 or more, and one of them at least above 0; these are not.", what=what)
-        )
+        raise ProblemError("the {what} must be 0 or more, and one of them at least above 0; these are not.", what=what)
     return weights
 
 
@@ -324,18 +296,14 @@ def _tensor(values: Any, what: str, dtype: torch.dtype) -> torch.Tensor:
         tensor = _from_numpy(np.asarray(values), what)
     else:
         raise ProblemError(
-            say(
-                "the {what} are of type {kind}; give a tensor or an array, or a tree of them.",
-                what=what,
-                kind=type(values).__name__,
-            )
+            "the {what} are of type {kind}; give a tensor or an array, or a tree of them.",
+            what=what,
+            kind=type(values).__name__,
         )
     masks = "[" in what  # beside other tensors a mask has its place; as all there is it is a mistake
     if tensor.layout is not torch.strided or tensor.is_complex() or (tensor.dtype is torch.bool and not masks):
         kind = str(tensor.dtype if tensor.layout is torch.strided else tensor.layout).removeprefix("torch.")
-        raise ProblemError(
-            say("the {what} are {kind}; convert them to dense floats or integers.", what=what, kind=kind)
-        )
+        raise ProblemError("the {what} are {kind}; convert them to dense floats or integers.", what=what, kind=kind)
     if tensor.dtype is torch.bool:
         return tensor.contiguous()
     if not tensor.is_floating_point():
@@ -360,7 +328,5 @@ def _from_numpy(array: np.ndarray, what: str) -> torch.Tensor:
     size = np.float32 if array.dtype.itemsize <= 4 else np.float64
     types = {"i": np.int64, "u": np.int64, "f": size, "b": array.dtype, "c": array.dtype}
     if array.dtype.kind not in types:
-        raise ProblemError(
-            say("the {what} are an array of {dtype}; give floats or integers.", what=what, dtype=array.dtype)
-        )
+        raise ProblemError("the {what} are an array of {dtype}; give floats or integers.", what=what, dtype=array.dtype)
     return torch.from_numpy(np.array(array, types[array.dtype.kind]))

@@ -39,11 +39,9 @@ def load(spec: Any) -> Problem:
     thing = declared(spec)
     if isinstance(thing, Loop):
         raise ProblemError(
-            say(
-                "{thing} is {what}, whose model and data are not known; this needs a tw.Problem.",
-                thing=thing.name,
-                what=thing.what,
-            )
+            "{thing} is {what}, whose model and data are not known; this needs a tw.Problem.",
+            thing=thing.name,
+            what=thing.what,
         )
     return thing
 
@@ -62,13 +60,11 @@ def declared(spec: Any) -> Problem | Loop:
         return loop_of(spec)
     if not isinstance(spec, str):
         raise ProblemError(
-            say(
-                "the problem is of type {kind}; give a tw.Problem, a training loop (def train(run)) or a name "
-                "({names}), or {forms}.",
-                kind=type(spec).__name__,
-                names=", ".join(PROBLEMS),
-                forms=FORMS,
-            )
+            "the problem is of type {kind}; give a tw.Problem, a training loop (def train(run)) or a name "
+            "({names}), or {forms}.",
+            kind=type(spec).__name__,
+            names=", ".join(PROBLEMS),
+            forms=FORMS,
         )
     if command.is_command_spec(spec):
         return command.of_spec(spec)
@@ -78,11 +74,11 @@ def declared(spec: Any) -> Problem | Loop:
         return _named(PROBLEMS[spec](), spec, "built-in", spec, source_text(PROBLEMS[spec]))
     place, colon, function = spec.rpartition(":")
     if not colon and spec.endswith(".py"):
-        raise ProblemError(say("{spec} names a file and no function in it; write {spec}:function.", spec=spec))
+        raise ProblemError("{spec} names a file and no function in it; write {spec}:function.", spec=spec)
     if not colon:
         raise ProblemError(unknown("problem", spec, PROBLEMS).removesuffix(".") + f"; {say(FORMS)}.")
     if not place or not function.isidentifier():
-        raise ProblemError(say("{spec} is not a problem: {forms}.", spec=repr(spec), forms=FORMS))
+        raise ProblemError("{spec} is not a problem: {forms}.", spec=repr(spec), forms=FORMS)
     with opened(spec, ProblemError) as definition:
         if takes_run(thing := definition.get()):
             path = f"{Path(place).expanduser().resolve()}:{function}" if definition.kind == "file" else spec
@@ -94,12 +90,10 @@ def _call(definition: Definition) -> Problem:
     problem = definition.call()
     if not isinstance(problem, Problem):
         raise ProblemError(
-            say(
-                "{spec}: function {name} returned something of type {returned}; it must return a tw.Problem.",
-                spec=repr(definition.spec),
-                name=definition.name,
-                returned=type(problem).__name__,
-            )
+            "{spec}: function {name} returned something of type {returned}; it must return a tw.Problem.",
+            spec=repr(definition.spec),
+            name=definition.name,
+            returned=type(problem).__name__,
         )
     return problem
 

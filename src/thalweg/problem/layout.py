@@ -9,7 +9,7 @@ from torch import nn
 
 from .. import losses
 from ..errors import ProblemError
-from ..language import mark, say
+from ..language import mark
 from ..samples import Samples, Weighted, known
 from .source import required_arguments
 
@@ -95,20 +95,16 @@ def given(item: Any, where: str, layout: Layout = USUAL) -> Samples:
         return Samples({name: known(value) for name, value in item.items() if name != form}, known(item[form]))
     if isinstance(item, Mapping):
         raise ProblemError(
-            say(
-                "the {where} data are a dict of {names}; call the targets one of {names2}, or give (inputs, targets).",
-                where=where,
-                names=", ".join(map(repr, item)),
-                names2=", ".join(TARGETS),
-            )
+            "the {where} data are a dict of {names}; call the targets one of {names2}, or give (inputs, targets).",
+            where=where,
+            names=", ".join(map(repr, item)),
+            names2=", ".join(TARGETS),
         )
     size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
     raise ProblemError(
-        say(
-            "the {where} data are of type {kind}{size}; give {forms}.",
-            where=where,
-            kind=type(item).__name__,
-            size=size,
-            forms=FORMS,
-        )
+        "the {where} data are of type {kind}{size}; give {forms}.",
+        where=where,
+        kind=type(item).__name__,
+        size=size,
+        forms=FORMS,
     )

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProblemError
-from ..language import say
 from .source import importable, required_arguments, source_text
 
 
@@ -81,10 +80,7 @@ def loop_of(train: Callable[[Any], Any]) -> Loop:
     name = getattr(train, "__name__", type(train).__name__)
     if not takes_run(train):
         raise ProblemError(
-            say(
-                "{loop} is not a training loop: give a function of one argument, def train(run: tw.Run), or "
-                "a tw.Problem.",
-                loop=name,
-            )
+            "{loop} is not a training loop: give a function of one argument, def train(run: tw.Run), or a tw.Problem.",
+            loop=name,
         )
     return Loop(train, name.strip("<>"), text=source_text(train))

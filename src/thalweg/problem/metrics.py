@@ -65,13 +65,11 @@ def check_metrics(metrics: Mapping[str, Any], module: nn.Module, parts: Mapping[
         compares = next((n for n, one in metrics.items() if not isinstance(one, Foreign) or one.library != OWN), None)
         if compares is not None and not leaves(part.plain_targets):
             raise ProblemError(
-                say(
-                    "the metric {name} compares outputs with targets, and a loss of (model, batch) leaves none in the "
-                    "{where} data, of type {kind}; give train=(inputs, targets), or leave the metrics out.",
-                    name=compares,
-                    where=where,
-                    kind=type(part.inputs).__name__,
-                )
+                "the metric {name} compares outputs with targets, and a loss of (model, batch) leaves none in the "
+                "{where} data, of type {kind}; give train=(inputs, targets), or leave the metrics out.",
+                name=compares,
+                where=where,
+                kind=type(part.inputs).__name__,
             )
         whole = any(losses.in_program(metric) is None for metric in metrics.values())
         seen = part if whole else part.take(slice(FEW))
@@ -87,7 +85,7 @@ def _check(name: str, metric: Any, outputs: Tree, targets: Tree, inputs: torch.T
     if isinstance(metric, Foreign):
         if losses.sees_model(metric.function):
             raise ProblemError(
-                say("the metric {name} is a function of the model; let it be one of (outputs, targets).", name=name)
+                "the metric {name} is a function of the model; let it be one of (outputs, targets).", name=name
             )
         if not is_tree(outputs) and not is_tree(targets) and thresholds(metric) and binary(outputs, targets):
             answers(name, outputs, targets, where, 0.0)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from .. import calls
 from ..errors import ProblemError
-from ..language import say
 from ..numbers import Range
 from ..samples import Samples
 from ..unknown import unknown
@@ -71,11 +70,9 @@ def fitting(text: str, train: Any, classes: Sequence[str]) -> Callable[[], nn.Mo
     table = inputs if isinstance(inputs, Tensor) and inputs.ndim == 2 and inputs.is_floating_point() else None
     if table is None or not isinstance(targets, Tensor):
         raise ProblemError(
-            say(
-                "the model is the name {text}, whose size a table of numbers says, and the train data are "
-                "not one; give a function that returns a fresh module.",
-                text=repr(text),
-            )
+            "the model is the name {text}, whose size a table of numbers says, and the train data are "
+            "not one; give a function that returns a fresh module.",
+            text=repr(text),
         )
     ids = not targets.is_floating_point()
     outputs = max(len(classes), int(targets.max()) + 1) if ids else targets[0].numel()

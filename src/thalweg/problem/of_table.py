@@ -17,7 +17,6 @@ import pandas as pd
 from .. import calls, losses
 from ..calls import Call
 from ..errors import ProblemError
-from ..language import say
 from .declaration import Problem
 from .networks import shape_of
 from .preprocessing import PLAIN
@@ -113,15 +112,13 @@ def arguments_of(spec: str) -> dict[str, Any]:
     texts = [given.get(key, "") for key in ("path", "target", "model", "name")]
     if not all(isinstance(text, str) for text in texts) or "target" not in given or given.keys() - known:
         raise ProblemError(
-            say(
-                "{spec} is not of the form {example}, with the arguments of tw.table.",
-                spec=repr(spec[:60]),
-                example=EXAMPLE,
-            )
+            "{spec} is not of the form {example}, with the arguments of tw.table.",
+            spec=repr(spec[:60]),
+            example=EXAMPLE,
         )
     if any(isinstance(value, Call) for value in given.values()):
         raise ProblemError(
-            say("{spec} has a name without quotes; write it like {example}.", spec=repr(spec[:60]), example=EXAMPLE)
+            "{spec} has a name without quotes; write it like {example}.", spec=repr(spec[:60]), example=EXAMPLE
         )
     return given
 
@@ -135,13 +132,11 @@ def of_spec(spec: str) -> Problem:
     if not spec.startswith("table("):
         columns = few(list(read_file(spec).columns))
         raise ProblemError(
-            say(
-                "{spec} is a table with the columns {columns}; say which one is to be learned: --target "
-                "COLUMN, or tw.table({spec2}, target='COLUMN').",
-                spec=spec,
-                columns=columns,
-                spec2=repr(spec),
-            )
+            "{spec} is a table with the columns {columns}; say which one is to be learned: --target "
+            "COLUMN, or tw.table({spec2}, target='COLUMN').",
+            spec=spec,
+            columns=columns,
+            spec2=repr(spec),
         )
     return table(**arguments_of(spec))
 
@@ -151,17 +146,13 @@ def _frame(path: str | Path, part: str, target: str, ignore: Sequence[str]) -> p
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     if missing := [name for name in (target, *ignore) if name not in frame.columns]:
         raise ProblemError(
-            say(
-                "{name} has no column {missing}; its columns are {columns}.",
-                name=Path(path).name,
-                missing=repr(missing[0]),
-                columns=few(frame.columns),
-            )
+            "{name} has no column {missing}; its columns are {columns}.",
+            name=Path(path).name,
+            missing=repr(missing[0]),
+            columns=few(frame.columns),
         )
     if target in ignore:
-        raise ProblemError(
-            say("{target} is to be learned and to be left out; leave it out of ignore.", target=repr(target))
-        )
+        raise ProblemError("{target} is to be learned and to be left out; leave it out of ignore.", target=repr(target))
     return frame.drop(columns=list(ignore))
 
 

@@ -81,10 +81,7 @@ def _preprocessed(problem: Problem, rows: Any, parts: Parts, dtype: torch.dtype)
     if isinstance(transformer, str):
         if transformer != PLAIN:
             raise ProblemError(
-                say(
-                    "preprocess={transformer} is not known; give 'plain' or a transformer.",
-                    transformer=repr(transformer),
-                )
+                "preprocess={transformer} is not known; give 'plain' or a transformer.", transformer=repr(transformer)
             )
         columns = columns_of(rows.iloc[train.inputs.numpy()])
         rows, transformer = as_words(rows, columns.words), plain(columns)

@@ -209,28 +209,24 @@ def _several(problem: Problem) -> Prepared:
         try:
             ready[label] = prepare(replace(problem, model=model))
         except ProblemError as error:
-            raise ProblemError(say("of the models, {label}: {error}", label=label, error=error)) from error
+            raise ProblemError("of the models, {label}: {error}", label=label, error=error) from error
     (first, base), *_ = ready.items()
     for label, one in ready.items():
         if [t.dtype for t in one.validation.leaves] != [t.dtype for t in base.validation.leaves]:
             raise ProblemError(
-                say(
-                    "the parameters of {first} and {label} are of different types, so they cannot learn from "
-                    "the same samples; make both float32, e.g. with .float().",
-                    first=first,
-                    label=label,
-                )
+                "the parameters of {first} and {label} are of different types, so they cannot learn from "
+                "the same samples; make both float32, e.g. with .float().",
+                first=first,
+                label=label,
             )
         if structure(one.validation) != structure(base.validation):
             raise ProblemError(
-                say(
-                    "{first} takes {inputs} of a sample's tensors as inputs and {label} {inputs2}; give samples "
-                    "as ((a, b), y).",
-                    first=first,
-                    inputs=base.layout.inputs,
-                    label=label,
-                    inputs2=one.layout.inputs,
-                )
+                "{first} takes {inputs} of a sample's tensors as inputs and {label} {inputs2}; give samples "
+                "as ((a, b), y).",
+                first=first,
+                inputs=base.layout.inputs,
+                label=label,
+                inputs2=one.layout.inputs,
             )
     own = ("model", "weights", "draws", "form")
     models = {label: replace(base, **{name: getattr(one, name) for name in own}) for label, one in ready.items()}
@@ -287,16 +283,14 @@ def _draws(call: Callable[[], object]) -> bool:
 def _metrics(problem: Problem) -> dict[str, losses.Measure]:
     if isinstance(problem.metrics, str) or not isinstance(problem.metrics, tuple | list):
         raise ProblemError(
-            say(
-                "the metrics are {metrics}; give a tuple of names or functions, e.g. ('accuracy',).",
-                metrics=repr(problem.metrics),
-            )
+            "the metrics are {metrics}; give a tuple of names or functions, e.g. ('accuracy',).",
+            metrics=repr(problem.metrics),
         )
     metrics: dict[str, losses.Measure] = {}
     for metric in problem.metrics:
         measure, name = losses.get_metric(metric), losses.name_of(metric)
         if name in metrics:
-            raise ProblemError(say("two metrics are called {name}; give each a name of its own.", name=repr(name)))
+            raise ProblemError("two metrics are called {name}; give each a name of its own.", name=repr(name))
         metrics[name] = measure
     return metrics
 

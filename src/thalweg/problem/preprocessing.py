@@ -117,11 +117,9 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not hasattr(self.transformer, "transform") or not hasattr(self.transformer, "fit"):
             raise ProblemError(
-                say(
-                    "preprocess={transformer} is not a transformer of scikit-learn's kind, with fit and "
-                    "transform; give one, a Pipeline or ColumnTransformer of such, or 'plain'.",
-                    transformer=self.short,
-                )
+                "preprocess={transformer} is not a transformer of scikit-learn's kind, with fit and "
+                "transform; give one, a Pipeline or ColumnTransformer of such, or 'plain'.",
+                transformer=self.short,
             )
         if self.scaled and not (_is_tensor(self.pool) and self.pool.plain_targets.is_floating_point()):
             raise ProblemError(say("scale_target=True asks for targets that are one tensor of floats; leave it out."))
@@ -164,10 +162,8 @@ class Preprocessing:
         one, two = (self._made(training)[0] for _ in range(2))
         if one.shape != two.shape or not np.allclose(one, two, rtol=1e-4, atol=1e-6):
             raise ProblemError(
-                say(
-                    "preprocess={transformer} gives other numbers each time it is fitted; give it a random_state.",
-                    transformer=self.short,
-                )
+                "preprocess={transformer} gives other numbers each time it is fitted; give it a random_state.",
+                transformer=self.short,
             )
 
     def digest(self) -> bytes:
@@ -224,16 +220,14 @@ class Preprocessing:
                 array = np.asarray(made).astype(np.float64)
             except (ValueError, TypeError) as error:
                 raise ProblemError(
-                    say("the {what} are not numbers ({error}); encode its words.", what=what, error=first_line(error))
+                    "the {what} are not numbers ({error}); encode its words.", what=what, error=first_line(error)
                 ) from error
         if array.ndim != 2 or len(array) != count:
             raise ProblemError(
-                say(
-                    "the {what} are {shape} of {count:,} rows; let it keep the rows: (rows, columns).",
-                    what=what,
-                    shape=array.shape,
-                    count=count,
-                )
+                "the {what} are {shape} of {count:,} rows; let it keep the rows: (rows, columns).",
+                what=what,
+                shape=array.shape,
+                count=count,
             )
         names = _names(transformer, made, array.shape[1])
         self._check_missing(array, names, what)
@@ -246,13 +240,11 @@ class Preprocessing:
             return array
         if None in names or None in self.names:
             raise ProblemError(
-                say(
-                    "preprocess={transformer} makes {count} columns of some rows and {count2} of others; let it "
-                    "make the same, e.g. OneHotEncoder(categories=…).",
-                    transformer=self.short,
-                    count=len(names),
-                    count2=len(self.names),
-                )
+                "preprocess={transformer} makes {count} columns of some rows and {count2} of others; let it "
+                "make the same, e.g. OneHotEncoder(categories=…).",
+                transformer=self.short,
+                count=len(names),
+                count2=len(self.names),
             )
         places = {name: k for k, name in enumerate(names)}
         placed = np.zeros((len(array), len(self.names)))
@@ -268,11 +260,9 @@ class Preprocessing:
                 f"{name or k} ({count})" for k, (name, count) in enumerate(zip(names, missing, strict=True)) if count
             ]
             raise ProblemError(
-                say(
-                    "the {what} hold NaN or infinite values in {named}; let it fill them, e.g. SimpleImputer().",
-                    what=what,
-                    named=few(named),
-                )
+                "the {what} hold NaN or infinite values in {named}; let it fill them, e.g. SimpleImputer().",
+                what=what,
+                named=few(named),
             )
 
     def _scale(self, places: Tensor) -> tuple[Tensor | float, Tensor | float]:

@@ -172,10 +172,8 @@ class Run:
         for thing in things:
             if not (isinstance(thing, dict) or hasattr(thing, "load_state_dict")):
                 raise TrainingError(
-                    say(
-                        "run.checkpoint was given something of type {kind}; give what has a state_dict, or a dict.",
-                        kind=type(thing).__name__,
-                    )
+                    "run.checkpoint was given something of type {kind}; give what has a state_dict, or a dict.",
+                    kind=type(thing).__name__,
                 )
         self._things = things
         if self._saved is None:
@@ -287,12 +285,10 @@ class _Told(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         raise TrainingError(
-            say(
-                "run.hyperparameters has no {name} (declared: {names}); declare it in compare, "
-                "hyperparameters={{{name}: […, …]}}, or in tw.Run, hyperparameters={{{name}: …}}.",
-                name=repr(name),
-                names=", ".join(self) or say("none"),
-            )
+            "run.hyperparameters has no {name} (declared: {names}); declare it in compare, "
+            "hyperparameters={{{name}: […, …]}}, or in tw.Run, hyperparameters={{{name}: …}}.",
+            name=repr(name),
+            names=", ".join(self) or say("none"),
         )
 
 
@@ -305,11 +301,9 @@ def _asking(optimizer: Optimizer) -> Optimizer:
     def asked(_: Optimizer, *given: Any, **named: Any) -> Any:
         if not (given or named):
             raise TrainingError(
-                say(
-                    "{name} computes the loss itself, several times a step; give it a function that clears the "
-                    "gradients, computes the loss, calls backward() and returns the loss: optimizer.step(closure).",
-                    name=type(optimizer).__name__,
-                )
+                "{name} computes the loss itself, several times a step; give it a function that clears the "
+                "gradients, computes the loss, calls backward() and returns the loss: optimizer.step(closure).",
+                name=type(optimizer).__name__,
             )
         return step(*given, **named)
 

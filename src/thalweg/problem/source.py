@@ -24,7 +24,6 @@ from typing import Any
 
 from ..errors import UsageError, first_line, line_of
 from ..formulas import Formula
-from ..language import say
 from ..unknown import unknown
 
 _SPEC = re.compile(r"[^()]+:[A-Za-z_]\w*")
@@ -63,12 +62,10 @@ class Definition:
         function = self.get()
         if not callable(function):
             raise self.error(
-                say(
-                    "{spec}: {name} is of type {kind}; give a function.",
-                    spec=repr(self.spec),
-                    name=self.name,
-                    kind=type(function).__name__,
-                )
+                "{spec}: {name} is of type {kind}; give a function.",
+                spec=repr(self.spec),
+                name=self.name,
+                kind=type(function).__name__,
             )
         try:
             return function()
@@ -91,7 +88,7 @@ def opened(spec: str, error: type[UsageError]) -> Iterator[Definition]:
         return
     path = Path(place).expanduser()
     if not path.is_file():
-        raise error(say("{given}: there is no file {file}; check the path.", given=repr(spec), file=path))
+        raise error("{given}: there is no file {file}; check the path.", given=repr(spec), file=path)
     path = path.resolve()
     try:
         raw = path.read_bytes()

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .. import losses
 from ..errors import ProblemError, first_line
-from ..language import Word, mark, say
+from ..language import Word, mark
 from ..losses.registry import Custom
 from ..population.memory import free_memory, shown
 from .declaration import Problem
@@ -110,7 +110,7 @@ def read_file(path: str | os.PathLike[str], where: str = "train") -> pd.DataFram
     kinds = [suffix.lower() for suffix in file.suffixes[-2:]]
     if not file.is_file():
         raise ProblemError(
-            say("the {where} data are the file '{path}', which does not exist; check the path.", where=where, path=path)
+            "the {where} data are the file '{path}', which does not exist; check the path.", where=where, path=path
         )
     try:
         if ".parquet" in kinds:
@@ -119,19 +119,17 @@ def read_file(path: str | os.PathLike[str], where: str = "train") -> pd.DataFram
             frame = pd.read_csv(file, sep="\t" if ".tsv" in kinds else ",", low_memory=False)
         else:
             raise ProblemError(
-                say("{file} is not a .csv, .tsv or .parquet file; read it yourself and give a frame.", file=file.name)
+                "{file} is not a .csv, .tsv or .parquet file; read it yourself and give a frame.", file=file.name
             )
     except ImportError as error:
-        raise ProblemError(
-            say("{file} needs pyarrow to be read: pip install 'thalweg[export]'.", file=file.name)
-        ) from error
+        raise ProblemError("{file} needs pyarrow to be read: pip install 'thalweg[export]'.", file=file.name) from error
     except (OSError, ValueError) as error:  # pandas' own errors of reading are ValueErrors
         raise ProblemError(
-            say("{file} cannot be read as a table ({error}); repair it.", file=file.name, error=first_line(error))
+            "{file} cannot be read as a table ({error}); repair it.", file=file.name, error=first_line(error)
         ) from error
     if frame.empty:
         raise ProblemError(
-            say("{file} has {count} columns and no rows; give at least one.", file=file.name, count=len(frame.columns))
+            "{file} has {count} columns and no rows; give at least one.", file=file.name, count=len(frame.columns)
         )
     return frame
 
@@ -162,12 +160,10 @@ def _piece(part: Any, where: str, problem: Problem) -> _Piece:
     pair = isinstance(part, tuple | list) and not hasattr(part, "_fields") and len(part) in (2, 3)
     if problem.target is not None:
         raise ProblemError(
-            say(
-                "target= names a column, and the {where} data are of type {kind}; give {forms}.",
-                where=where,
-                kind=type(part).__name__,
-                forms=FORMS,
-            )
+            "target= names a column, and the {where} data are of type {kind}; give {forms}.",
+            where=where,
+            kind=type(part).__name__,
+            forms=FORMS,
         )
     if pair:
         return _Piece(where, *map(_pandas, part))
@@ -183,12 +179,9 @@ def _cut(frame: pd.DataFrame, where: str, problem: Problem) -> _Piece:
         if losses.sees_model(problem.loss):
             return _Piece(where, frame)
         raise ProblemError(
-            say(
-                "the {where} data are a table with the columns {columns}; say which one is to be learned: "
-                "target='column'.",
-                where=where,
-                columns=few(frame.columns),
-            )
+            "the {where} data are a table with the columns {columns}; say which one is to be learned: target='column'.",
+            where=where,
+            columns=few(frame.columns),
         )
     names = list(problem.target) if isinstance(problem.target, list | tuple) else [problem.target]
     _check_columns(frame, names, where, mark("target"))
@@ -199,20 +192,14 @@ def _cut(frame: pd.DataFrame, where: str, problem: Problem) -> _Piece:
     targets = frame[names[0]] if len(names) == 1 else frame[names]
     if isinstance(targets, pd.DataFrame) and len(names) == 1:
         raise ProblemError(
-            say(
-                "the {where} table has two columns called {names}; rename one of them.",
-                where=where,
-                names=repr(names[0]),
-            )
+            "the {where} table has two columns called {names}; rename one of them.", where=where, names=repr(names[0])
         )
     inputs = frame.drop(columns=names)
     if not len(inputs.columns):
         raise ProblemError(
-            say(
-                "the {where} table has no column beside its target {names}; give at least one input.",
-                where=where,
-                names=few(names),
-            )
+            "the {where} table has no column beside its target {names}; give at least one input.",
+            where=where,
+            names=few(names),
         )
     return _Piece(where, inputs, targets, groups=groups)
 
@@ -220,13 +207,11 @@ def _cut(frame: pd.DataFrame, where: str, problem: Problem) -> _Piece:
 def _check_columns(frame: pd.DataFrame, names: Sequence[str], where: str, role: Word) -> None:
     if missing := [name for name in names if name not in frame.columns]:
         raise ProblemError(
-            say(
-                "the {where} table has no column {missing} as {role}; its columns are {columns}.",
-                where=where,
-                missing=repr(missing[0]),
-                role=role,
-                columns=few(frame.columns),
-            )
+            "the {where} table has no column {missing} as {role}; its columns are {columns}.",
+            where=where,
+            missing=repr(missing[0]),
+            role=role,
+            columns=few(frame.columns),
         )
 
 
@@ -244,10 +229,7 @@ def _aligned(pieces: list[_Piece]) -> tuple[str, ...]:
             piece.inputs = piece.inputs.to_frame()
         if isinstance(piece.inputs, pd.DataFrame) != isinstance(first.inputs, pd.DataFrame):
             raise ProblemError(
-                say(
-                    "the {where} inputs and the train inputs are not both tables; give the same form.",
-                    where=piece.where,
-                )
+                "the {where} inputs and the train inputs are not both tables; give the same form.", where=piece.where
             )
         _check_index(piece)
     if not isinstance(first.inputs, pd.DataFrame):
@@ -256,7 +238,7 @@ def _aligned(pieces: list[_Piece]) -> tuple[str, ...]:
         piece.inputs = piece.inputs.set_axis([str(name) for name in piece.inputs.columns], axis=1)
     names = list(first.inputs.columns)
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise ProblemError(say("the train table has several columns called {twice}; rename them.", twice=few(twice)))
+        raise ProblemError("the train table has several columns called {twice}; rename them.", twice=few(twice))
     for piece in pieces[1:]:
         others = list(piece.inputs.columns)
         if sorted(others) != sorted(names):
@@ -276,11 +258,9 @@ def _check_index(piece: _Piece) -> None:
         return
     if inputs.index.is_unique and set(inputs.index) == set(targets.index):
         raise ProblemError(
-            say(
-                "the {where} inputs and targets have the same index in another order, so their rows do not "
-                "belong together; give targets.loc[inputs.index].",
-                where=piece.where,
-            )
+            "the {where} inputs and targets have the same index in another order, so their rows do not "
+            "belong together; give targets.loc[inputs.index].",
+            where=piece.where,
         )
 
 
@@ -301,7 +281,7 @@ def _encoded(pieces: list[_Piece], problem: Problem) -> tuple[str, tuple[str, ..
         for piece, column in zip(pieces, columns, strict=True):
             if column.dtype.kind in "OU":
                 raise ProblemError(
-                    say("the {where} targets are words, and the train targets are numbers.", where=piece.where)
+                    "the {where} targets are words, and the train targets are numbers.", where=piece.where
                 )
             piece.targets = column if wanted == "any" and column.dtype.kind in "iu" else column.astype(np.float64)
         return name, (), True
@@ -328,12 +308,10 @@ def _column(piece: _Piece) -> np.ndarray:
     values = pd.Series(values) if not isinstance(values, pd.Series) else values
     if missing := int(values.isna().sum()):
         raise ProblemError(
-            say(
-                "the {where} targets miss {missing} of {count} values; leave these rows out, or fill them.",
-                where=where,
-                missing=missing,
-                count=len(values),
-            )
+            "the {where} targets miss {missing} of {count} values; leave these rows out, or fill them.",
+            where=where,
+            missing=missing,
+            count=len(values),
         )
     plain = values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype) else values
     plain = plain.infer_objects()
@@ -341,11 +319,9 @@ def _column(piece: _Piece) -> np.ndarray:
         return np.array([str(value) for value in plain], dtype=object)
     if not pd.api.types.is_numeric_dtype(plain):
         raise ProblemError(
-            say(
-                "the {where} targets are of type {dtype}; give numbers, or words for classes.",
-                where=where,
-                dtype=plain.dtype,
-            )
+            "the {where} targets are of type {dtype}; give numbers, or words for classes.",
+            where=where,
+            dtype=plain.dtype,
         )
     return plain.to_numpy(np.int64 if pd.api.types.is_integer_dtype(plain) else np.float64)
 
@@ -358,20 +334,16 @@ def _labels(given: Any, column: np.ndarray) -> list[Any]:
         labels.sort(key=order.index)
     if len(labels) > max(MANY, len(column) / 2):
         raise ProblemError(
-            say(
-                "the targets have {count:,} classes in {count2:,} rows, {labels}; name another column as "
-                "target, or give a loss of numbers such as loss='mse'.",
-                count=len(labels),
-                count2=len(column),
-                labels=few(labels),
-            )
+            "the targets have {count:,} classes in {count2:,} rows, {labels}; name another column as "
+            "target, or give a loss of numbers such as loss='mse'.",
+            count=len(labels),
+            count2=len(column),
+            labels=few(labels),
         )
     if len(labels) == 1:
         raise ProblemError(
-            say(
-                "all train targets are {labels}, so nothing can be learned; give at least two classes.",
-                labels=repr(labels[0]),
-            )
+            "all train targets are {labels}, so nothing can be learned; give at least two classes.",
+            labels=repr(labels[0]),
         )
     return labels
 
@@ -380,13 +352,11 @@ def _ids(column: np.ndarray, labels: list[Any], where: str) -> np.ndarray:
     places = {label: k for k, label in enumerate(labels)}
     if unknown := [label for label in dict.fromkeys(column.tolist()) if label not in places]:
         raise ProblemError(
-            say(
-                "the {where} targets have the class {unknown}, which no train target has (known: {labels}); "
-                "leave these rows out, or give some to train on.",
-                where=where,
-                unknown=repr(unknown[0]),
-                labels=few(labels),
-            )
+            "the {where} targets have the class {unknown}, which no train target has (known: {labels}); "
+            "leave these rows out, or give some to train on.",
+            where=where,
+            unknown=repr(unknown[0]),
+            labels=few(labels),
         )
     return np.array([places[label] for label in column.tolist()], dtype=np.int64)
 
@@ -403,24 +373,20 @@ def numbers(frame: pd.DataFrame, what: str) -> np.ndarray:
     kinds = {name: kind_of(frame[name]) for name in frame.columns}
     if others := [f"{name} ({kind})" for name, kind in kinds.items() if kind != "numbers"]:
         raise ProblemError(
-            say(
-                "the {what} have columns that are not numbers: {others}; give preprocess='plain', a "
-                "transformer of scikit-learn, or leave them out.",
-                what=what,
-                others=few(others),
-            )
+            "the {what} have columns that are not numbers: {others}; give preprocess='plain', a "
+            "transformer of scikit-learn, or leave them out.",
+            what=what,
+            others=few(others),
         )
     array = frame.to_numpy(np.float64, na_value=np.nan)
     missing = np.isnan(array).sum(0)
     if missing.any():
         named = [f"{name} ({count})" for name, count in zip(frame.columns, missing, strict=True) if count]
         raise ProblemError(
-            say(
-                "the {what} miss values in {named}; give preprocess='plain', a transformer of scikit-learn "
-                "that fills them, or leave these rows out.",
-                what=what,
-                named=few(named),
-            )
+            "the {what} miss values in {named}; give preprocess='plain', a transformer of scikit-learn "
+            "that fills them, or leave these rows out.",
+            what=what,
+            named=few(named),
         )
     return array
 
@@ -449,15 +415,13 @@ def dense(matrix: Any, what: str) -> np.ndarray:
     need, free = matrix.shape[0] * matrix.shape[1] * 8, free_memory()  # bytes of float64
     if free is not None and 2 * need > free:  # once as an array and once as a tensor
         raise ProblemError(
-            say(
-                "the {what} are a sparse matrix of {rows:,} × {columns:,}, which takes {need} with its "
-                "zeros, and {free} are free; reduce its columns, e.g. with preprocess=TruncatedSVD(100).",
-                what=what,
-                rows=matrix.shape[0],
-                columns=matrix.shape[1],
-                need=shown(2 * need),
-                free=shown(free),
-            )
+            "the {what} are a sparse matrix of {rows:,} × {columns:,}, which takes {need} with its "
+            "zeros, and {free} are free; reduce its columns, e.g. with preprocess=TruncatedSVD(100).",
+            what=what,
+            rows=matrix.shape[0],
+            columns=matrix.shape[1],
+            need=shown(2 * need),
+            free=shown(free),
         )
     return matrix.toarray()
 
@@ -478,11 +442,9 @@ def _framed(inputs: Any, what: str) -> Any:
     if isinstance(array, pd.DataFrame):
         return array
     raise ProblemError(
-        say(
-            "the {what} are of type {kind}, and preprocess='plain' takes a table; give a frame.",
-            what=what,
-            kind=type(inputs).__name__,
-        )
+        "the {what} are of type {kind}, and preprocess='plain' takes a table; give a frame.",
+        what=what,
+        kind=type(inputs).__name__,
     )
 
 
@@ -498,10 +460,8 @@ def _below_each_other(pieces: list[_Piece]) -> Any:
         return np.concatenate(arrays)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ProblemError(
-            say(
-                "the inputs cannot be preprocessed as one table ({error}); give frames or arrays (samples, columns).",
-                error=first_line(error),
-            )
+            "the inputs cannot be preprocessed as one table ({error}); give frames or arrays (samples, columns).",
+            error=first_line(error),
         ) from error
 
 

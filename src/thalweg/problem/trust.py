@@ -20,7 +20,6 @@ from pathlib import Path
 
 from ..errors import PlanError
 from ..files import put
-from ..language import say
 
 MOST = 1000  # specs that are remembered
 _LOGGED = "logging to "
@@ -35,11 +34,9 @@ def check(spec: str) -> None:
     """
     if unknown([spec]):
         raise PlanError(
-            say(
-                "the store names {spec}, which never ran on this machine as it is now; read it, and if you "
-                "trust it, say so with --trust, or trust=True in Python.",
-                spec=spec,
-            )
+            "the store names {spec}, which never ran on this machine as it is now; read it, and if you "
+            "trust it, say so with --trust, or trust=True in Python.",
+            spec=spec,
         )
 
 

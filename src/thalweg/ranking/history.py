@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..errors import UsageError, short
-from ..language import say
 from .names import PARAMETER, PROGRESS, RUNS, Name
 
 
@@ -43,11 +42,9 @@ def find_progress(
             continue
         if not (seeded or runs) and values.dropna(subset=column).duplicated().any():
             raise UsageError(
-                say(
-                    "rows of one setting have the same {column}, and nothing says which rows are of one run; name the "
-                    "column of seeds with seed=, or give seed=False (--seed none) if each row is a run of its own.",
-                    column=repr(short(column)),
-                )
+                "rows of one setting have the same {column}, and nothing says which rows are of one run; name the "
+                "column of seeds with seed=, or give seed=False (--seed none) if each row is a run of its own.",
+                column=repr(short(column)),
             )
         return column, tuple(of_run)
     return None, ()

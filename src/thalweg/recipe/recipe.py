@@ -22,7 +22,6 @@ from ..formulas.opaque import Opaque, needs_closure
 from ..formulas.registry import catalogued, torch_class
 from ..formulas.typed import is_text
 from ..kernels.lower import lower
-from ..language import say
 from ..losses.sampling import apart, estimating
 from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
@@ -179,11 +178,9 @@ def _loss_line(plan: Plan, setting: Setting) -> str:
         losses.get(label)
     except ProblemError as error:
         raise PlanError(
-            say(
-                "the loss {label} was given as an object that a script cannot find again, so it has no "
-                "recipe: name it as file.py:name.",
-                label=label,
-            )
+            "the loss {label} was given as an object that a script cannot find again, so it has no "
+            "recipe: name it as file.py:name.",
+            label=label,
         ) from error
     return f"tw.losses.get({label!r})"
 
@@ -232,11 +229,9 @@ def optimizer_line(
             rule += f".with_({_arguments(changes)})"
     else:
         raise PlanError(
-            say(
-                "{formula} was given as an object that a script cannot find again, so it has no recipe: "
-                "name it as file.py:name, or make it with tw.optim.from_formula.",
-                formula=formula.label,
-            )
+            "{formula} was given as an object that a script cannot find again, so it has no recipe: "
+            "name it as file.py:name, or make it with tw.optim.from_formula.",
+            formula=formula.label,
         )
     return f"tw.optim.from_formula({rule})({parameters}, lr={lr!r})"
 
@@ -249,11 +244,9 @@ def _own_line(rule: Opaque, lr: float, spec: str | None, parameters: str) -> str
         return f"torch.optim.{rule.maker.__name__}({parameters}, {given})"
     if spec is None:
         raise PlanError(
-            say(
-                "{rule} was given as an object that a script cannot find again, so it has no recipe: name "
-                "it as file.py:name.",
-                rule=rule.label,
-            )
+            "{rule} was given as an object that a script cannot find again, so it has no recipe: name "
+            "it as file.py:name.",
+            rule=rule.label,
         )
     return f"{from_spec(spec)}(list({parameters}), {given if rule.by_name else repr(lr)})"
 

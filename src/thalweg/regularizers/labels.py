@@ -11,7 +11,6 @@ from torch import Tensor
 from .. import losses
 from ..arguments import number
 from ..errors import PlanError
-from ..language import say
 from ..losses import fit
 from .base import Lines, Loss, Regularizer, Tensors, criterion, one_hot
 
@@ -41,22 +40,18 @@ class LabelSmoothing(Regularizer):
             return
         if not isinstance(targets, Tensor):
             raise PlanError(
-                say(
-                    "{label} spreads classes, and the targets are of type {kind}; leave it out, or give the loss "
-                    "smoothed targets yourself.",
-                    label=self.label,
-                    kind=type(targets).__name__,
-                )
+                "{label} spreads classes, and the targets are of type {kind}; leave it out, or give the loss "
+                "smoothed targets yourself.",
+                label=self.label,
+                kind=type(targets).__name__,
             )
         measure = losses.get(loss)
         soft = targets.is_floating_point() and not isinstance(measure, losses.CrossEntropy)
         if soft or not measure.of_classes:
             raise PlanError(
-                say(
-                    "{label} spreads classes, and the loss {measure} compares numbers; use it with cross_entropy.",
-                    label=self.label,
-                    measure=measure.label,
-                )
+                "{label} spreads classes, and the loss {measure} compares numbers; use it with cross_entropy.",
+                label=self.label,
+                measure=measure.label,
             )
         if getattr(measure, "axis", None) is not None:
             raise PlanError(

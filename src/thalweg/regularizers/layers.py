@@ -16,7 +16,6 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..arguments import number
 from ..errors import PlanError
-from ..language import say
 from .base import Lines, Regularizer
 
 
@@ -47,11 +46,9 @@ class Dropout(Regularizer):
         layers = [layer for layer in model.modules() if isinstance(layer, _DropoutNd)]
         if not layers:
             raise PlanError(
-                say(
-                    "{label} sets the model's dropout layers, and {kind} has none; add nn.Dropout where it should act.",
-                    label=self.label,
-                    kind=type(model).__name__,
-                )
+                "{label} sets the model's dropout layers, and {kind} has none; add nn.Dropout where it should act.",
+                label=self.label,
+                kind=type(model).__name__,
             )
         return layers
 

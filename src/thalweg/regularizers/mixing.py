@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..arguments import number
 from ..errors import PlanError
-from ..language import say
 from ..losses.fit import dtype
 from ..samples import Samples, is_tree, leaves
 from .base import Lines, Loss, Mixed, Regularizer, Tensors, criterion
@@ -37,13 +36,11 @@ class _Mixing(OnBatch):
     def fits(self, loss: Loss | None, batch: Samples) -> None:
         if is_tree(batch.inputs):
             raise PlanError(
-                say(
-                    "{label} mixes inputs that are one tensor, and here they are {count} in one {kind}; leave it "
-                    "out, or mix the samples in your Dataset.",
-                    label=self.label,
-                    count=len(leaves(batch.inputs)),
-                    kind=type(batch.inputs).__name__,
-                )
+                "{label} mixes inputs that are one tensor, and here they are {count} in one {kind}; leave it "
+                "out, or mix the samples in your Dataset.",
+                label=self.label,
+                count=len(leaves(batch.inputs)),
+                kind=type(batch.inputs).__name__,
             )
         super().fits(loss, batch)
 
@@ -163,11 +160,9 @@ def images(regularizer: Regularizer, inputs: Tensor) -> None:
     """Refuse what is not (samples, channels, height, width)."""
     if inputs.ndim != 4 or not inputs.is_floating_point():
         raise PlanError(
-            say(
-                "{regularizer} needs images of shape (samples, channels, height, width) in floats, and the "
-                "inputs are {dtype} of shape {shape}; reshape them, or leave it out.",
-                regularizer=regularizer.label,
-                dtype=dtype(inputs),
-                shape=("samples", *inputs.shape[1:]),
-            )
+            "{regularizer} needs images of shape (samples, channels, height, width) in floats, and the "
+            "inputs are {dtype} of shape {shape}; reshape them, or leave it out.",
+            regularizer=regularizer.label,
+            dtype=dtype(inputs),
+            shape=("samples", *inputs.shape[1:]),
         )

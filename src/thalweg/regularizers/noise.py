@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ..arguments import number
 from ..errors import PlanError
-from ..language import say
 from ..losses.fit import dtype
 from ..samples import Samples, Tree, changed, is_tree, leaves, measured
 from .base import Lines, Loss, Regularizer, Tensors
@@ -140,10 +139,8 @@ def real_inputs(regularizer: Regularizer, inputs: Tensor) -> None:
     """Refuse ids, which have no values in between."""
     if not inputs.is_floating_point():
         raise PlanError(
-            say(
-                "{regularizer} needs inputs that are real numbers, and these are {dtype}; leave it out, or "
-                "convert them to floats.",
-                regularizer=regularizer.label,
-                dtype=dtype(inputs),
-            )
+            "{regularizer} needs inputs that are real numbers, and these are {dtype}; leave it out, or "
+            "convert them to floats.",
+            regularizer=regularizer.label,
+            dtype=dtype(inputs),
         )

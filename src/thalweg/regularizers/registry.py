@@ -9,7 +9,6 @@ from typing import Any
 from .. import calls
 from ..arguments import build, class_of
 from ..errors import PlanError
-from ..language import say
 from .base import Regularizer, chain
 
 REGULARIZERS: dict[str, type[Any]] = Regularizer.registry
@@ -41,11 +40,9 @@ def get(given: str | Regularizer | tuple[Any, ...] | list[Any] | None) -> Regula
         return chain(*(part for one in given if (part := get(one)) is not None))
     if not isinstance(given, str):
         raise PlanError(
-            say(
-                "a regularizer is a name or one of tw.regularizers, not {given}; known names: {names}.",
-                given=calls.short(repr(given)),
-                names=", ".join(names()),
-            )
+            "a regularizer is a name or one of tw.regularizers, not {given}; known names: {names}.",
+            given=calls.short(repr(given)),
+            names=", ".join(names()),
         )
     if given.strip() == "none":
         return None
@@ -59,15 +56,13 @@ def _one(text: str) -> Regularizer:
     first = dict(zip(arguments, call.positional, strict=False))
     if any(isinstance(value, calls.Call) for value in (*call.positional, *call.named.values())):
         raise PlanError(
-            say("{text} is not of the form name(strength), e.g. mixup(0.2).", text=repr(calls.short(text.strip())))
+            "{text} is not of the form name(strength), e.g. mixup(0.2).", text=repr(calls.short(text.strip()))
         )
     if len(first) < len(call.positional) or first.keys() & call.named.keys():
         raise PlanError(
-            say(
-                "{text} cannot be read: {call} takes {names}.",
-                text=repr(calls.short(text.strip())),
-                call=call.name,
-                names=", ".join(arguments),
-            )
+            "{text} cannot be read: {call} takes {names}.",
+            text=repr(calls.short(text.strip())),
+            call=call.name,
+            names=", ".join(arguments),
         )
     return build(Regularizer, "regularizer", call.name, {**first, **call.named})

@@ -126,14 +126,12 @@ def averaged_members(programs: Programs, setting: Setting, kind: str, members: i
     outcome = train(programs, [(setting, each) for each in seeds], rows, data, validation)
     if failures := int(outcome.diverged.sum()):
         raise TrainingError(
-            say(
-                "{failures} of {count} members diverged with {optimizer} at rate {lr}, and their mean would "
-                "say nothing; give a lower rate.",
-                failures=failures,
-                count=count,
-                optimizer=setting.optimizer,
-                lr=f"{setting.lr:g}",
-            )
+            "{failures} of {count} members diverged with {optimizer} at rate {lr}, and their mean would "
+            "say nothing; give a lower rate.",
+            failures=failures,
+            count=count,
+            optimizer=setting.optimizer,
+            lr=f"{setting.lr:g}",
         )
     table = pd.DataFrame({"seed": seeds, **setting.levels, "validation_loss": outcome.validation})
     weights = torch.full((count,), 1.0 if classes else 1 / count, dtype=torch.float64)
@@ -176,13 +174,9 @@ def tensors_of(problem: Prepared) -> Samples:
         )
     if is_tree(problem.train.targets) or isinstance(problem.loss, OfModel):
         raise PlanError(
-            say(
-                "an ensemble joins its members' answers to one tensor of targets, and this problem has "
-                "{what}; give one with a single tensor of targets and a loss (outputs, targets).",
-                what="a loss that sees the model"
-                if isinstance(problem.loss, OfModel)
-                else "several tensors of targets",
-            )
+            "an ensemble joins its members' answers to one tensor of targets, and this problem has "
+            "{what}; give one with a single tensor of targets and a loss (outputs, targets).",
+            what="a loss that sees the model" if isinstance(problem.loss, OfModel) else "several tensors of targets",
         )
     return problem.train
 
@@ -262,13 +256,11 @@ def classes_of(problem: Prepared, data: Samples) -> int | None:
         outputs = scores(call(built(problem).eval(), data.take(slice(2)).inputs))
     if outputs.shape[2:] != data[1].shape[1:]:
         raise PlanError(
-            say(
-                "the outputs are {outputs} and the integer targets {data}, and the answers of several models "
-                "are joined by scores (samples, classes, …): let the model have its classes on axis 1, or "
-                "give yes and no as floats.",
-                outputs=fit.shape(outputs),
-                data=fit.shape(data[1]),
-            )
+            "the outputs are {outputs} and the integer targets {data}, and the answers of several models "
+            "are joined by scores (samples, classes, …): let the model have its classes on axis 1, or "
+            "give yes and no as floats.",
+            outputs=fit.shape(outputs),
+            data=fit.shape(data[1]),
         )
     return outputs.shape[1]
 

@@ -121,20 +121,14 @@ class BiasVariance:
         varied = self.varied
         if along is None and len(varied) != 1:
             raise PlanError(
-                say(
-                    "{varied} things vary ({names}); name one of them as along=.",
-                    varied=len(varied),
-                    names=", ".join(varied) or "none",
-                )
+                "{varied} things vary ({names}); name one of them as along=.",
+                varied=len(varied),
+                names=", ".join(varied) or "none",
             )
         axis = along or varied[0]
         if axis not in varied:
             raise PlanError(
-                say(
-                    "{axis} does not vary here; name one of {names}.",
-                    axis=repr(axis),
-                    names=", ".join(varied) or "nothing",
-                )
+                "{axis} does not vary here; name one of {names}.", axis=repr(axis), names=", ".join(varied) or "nothing"
             )
         finite = self.rows[np.isfinite(self.rows["error"])]
         best = finite.loc[finite.groupby(axis, sort=False)["error"].idxmin()]

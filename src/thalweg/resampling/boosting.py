@@ -104,10 +104,8 @@ def boosted(
         target = _Classes(data, validation, even, classes, weight)
     else:
         raise PlanError(
-            say(
-                "the targets have {ndim} axes, and a boosting weighs samples of one class each; use bagging.",
-                ndim=data[1].ndim,
-            )
+            "the targets have {ndim} axes, and a boosting weighs samples of one class each; use bagging.",
+            ndim=data[1].ndim,
         )
     states: list[dict[str, Tensor]] = []
     table: list[dict[str, object]] = []
@@ -209,11 +207,9 @@ class _Values:
         loss = loss_of(programs.problem.loss)
         if not isinstance(loss, L1 | MSE | Huber):
             raise PlanError(
-                say(
-                    "the loss {loss_name} is no loss of the difference of target and output, whose residuals a "
-                    "stage could fit; gradient boosting takes mse, l1 and huber.",
-                    loss_name=programs.problem.loss_name,
-                )
+                "the loss {loss_name} is no loss of the difference of target and output, whose residuals a "
+                "stage could fit; gradient boosting takes mse, l1 and huber.",
+                loss_name=programs.problem.loss_name,
             )
         start = data[1].mean(0) if isinstance(loss, MSE) else data[1].median(0).values
         (inputs, targets), further = data, validation and Samples(validation[0], validation[1] - start)

@@ -229,11 +229,9 @@ class Ensemble:
             put(target, content)
         except OSError as error:
             raise StoreError(
-                say(
-                    "{path} cannot be written: {error}; name a file in a folder you can write to.",
-                    path=path,
-                    error=error.strerror or error,
-                )
+                "{path} cannot be written: {error}; name a file in a folder you can write to.",
+                path=path,
+                error=error.strerror or error,
             ) from error
         return target
 
@@ -264,9 +262,7 @@ class Ensemble:
             given = prepare(problem).model
         if not callable(given):
             raise ProblemError(
-                say(
-                    "the model is of type {kind}; give the function that returns the module.", kind=type(given).__name__
-                )
+                "the model is of type {kind}; give the function that returns the module.", kind=type(given).__name__
             )
         function: Any = given
         state = {name.removeprefix("state."): t for name, t in tensors.items() if name.startswith("state.")}
@@ -315,18 +311,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             about = json.loads((file.metadata() or {}).get("thalweg", "{}"))
             if about.get("format") != FORMAT:
                 raise StoreError(
-                    say("{path} is not an ensemble of thalweg; name a file that Ensemble.save wrote.", path=path)
+                    "{path} is not an ensemble of thalweg; name a file that Ensemble.save wrote.", path=path
                 )
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except FileNotFoundError as error:
-        raise StoreError(say("{path} does not exist; name a file that Ensemble.save wrote.", path=path)) from error
+        raise StoreError("{path} does not exist; name a file that Ensemble.save wrote.", path=path) from error
     except (OSError, SafetensorError, ValueError, AttributeError) as error:
         raise StoreError(
-            say(
-                "{path} cannot be read ({error}); it is damaged, or not an ensemble.",
-                path=path,
-                error=first_line(error),
-            )
+            "{path} cannot be read ({error}); it is damaged, or not an ensemble.", path=path, error=first_line(error)
         ) from error
 
 

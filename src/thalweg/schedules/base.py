@@ -131,7 +131,7 @@ class Schedule(Declared, ABC):
         """
         t = np.asarray(step, dtype=np.float64)
         if (t < 0).any():
-            raise PlanError(say("step {step} is not allowed: steps are counted from 0.", step=f"{t.min():g}"))
+            raise PlanError("step {step} is not allowed: steps are counted from 0.", step=f"{t.min():g}")
         T = _Missing(self) if total is None else checked_total(total)
         if total is not None:
             self.check(total)
@@ -320,13 +320,11 @@ class Schedule(Declared, ABC):
             value = getattr(self, f.name)
             if f.metadata["kind"] == "number" and isinstance(value, tuple):
                 raise PlanError(
-                    say(
-                        "{label}: {f} has a value for each of {count} members, and code and pictures are for one; "
-                        "give it one value.",
-                        label=self.label,
-                        f=f.name,
-                        count=len(value),
-                    )
+                    "{label}: {f} has a value for each of {count} members, and code and pictures are for one; "
+                    "give it one value.",
+                    label=self.label,
+                    f=f.name,
+                    count=len(value),
                 )
         for part in self.parts:
             part.for_one_member()
@@ -341,11 +339,8 @@ def steps_of(length: Any, T: Any, m: Any) -> Any:
     """A length in steps: itself, or a share of the run, rounded, at least one step."""
     if isinstance(length, Epochs):
         raise PlanError(
-            say(
-                "{length} cannot be turned into steps before the epochs of the run are known; give epochs= "
-                "or --epochs.",
-                length=length,
-            )
+            "{length} cannot be turned into steps before the epochs of the run are known; give epochs= or --epochs.",
+            length=length,
         )
     return length if isinstance(length, int | Text) else T if length == 1 else m.maximum(m.round(length * T), 1)
 
@@ -361,10 +356,8 @@ class _Missing:
 
     def _refuse(self, *other: Any) -> Any:
         raise PlanError(
-            say(
-                "{label} needs the total number of steps; give total=, e.g. epochs × steps per epoch.",
-                label=self.schedule.label,
-            )
+            "{label} needs the total number of steps; give total=, e.g. epochs × steps per epoch.",
+            label=self.schedule.label,
         )
 
     __array_ufunc__ = None  # so that NumPy asks this class

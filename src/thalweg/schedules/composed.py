@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import PlanError
-from ..language import say
 from .base import Factor, Schedule, steps_of
 from .fields import milestones, parts
 from .vocabulary import NUMBERS, Text, listed
@@ -68,12 +67,10 @@ class Sequential(Schedule):
         super().__post_init__()
         if len(self.milestones) != len(self.schedules) - 1:
             raise PlanError(
-                say(
-                    "sequential has {count} schedules and {count2} milestones; give a milestone for each "
-                    "schedule but the first.",
-                    count=len(self.schedules),
-                    count2=len(self.milestones),
-                )
+                "sequential has {count} schedules and {count2} milestones; give a milestone for each "
+                "schedule but the first.",
+                count=len(self.schedules),
+                count2=len(self.milestones),
             )
 
     def _lengths(self, T: Any) -> list[tuple[int, Any]]:
@@ -91,12 +88,10 @@ class Sequential(Schedule):
     def check(self, total: int) -> None:
         if self.milestones and steps_of(self.milestones[-1], total, NUMBERS) >= total:
             raise PlanError(
-                say(
-                    "the milestone {milestones} of {label} is not before the end of a run of {total} steps.",
-                    milestones=self.milestones[-1],
-                    label=self.label,
-                    total=total,
-                )
+                "the milestone {milestones} of {label} is not before the end of a run of {total} steps.",
+                milestones=self.milestones[-1],
+                label=self.label,
+                total=total,
             )
         for one, (_, steps) in zip(self.schedules, self._lengths(total), strict=True):
             one.check(steps)

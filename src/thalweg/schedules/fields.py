@@ -36,7 +36,7 @@ def number(
     def read(what: str, value: Any, error: type[UsageError]) -> Number:
         if isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1):
             if not len(value):
-                raise error(say("{what} is empty; give {allowed}, or one for each member.", what=what, allowed=allowed))
+                raise error("{what} is empty; give {allowed}, or one for each member.", what=what, allowed=allowed)
             return tuple(float(allowed.check(what, each, error)) for each in value)
         return float(allowed.check(what, value, error))
 
@@ -58,14 +58,11 @@ def length(default: Any = MISSING, whole: bool = True) -> Any:
             return value
         share_text = say("above 0 and up to 1.0") if whole else say("between 0 and 1")
         raise error(
-            say(
-                "{what} is {value}; give {steps}; or a share of the run {share}, e.g. 0.1; or epochs, e.g. '10 "
-                "epochs'.",
-                what=what,
-                value=short(repr(value)),
-                steps=STEPS.text(value),
-                share=share_text,
-            )
+            "{what} is {value}; give {steps}; or a share of the run {share}, e.g. 0.1; or epochs, e.g. '10 epochs'.",
+            what=what,
+            value=short(repr(value)),
+            steps=STEPS.text(value),
+            share=share_text,
         )
 
     return declared(read, default, "length")
@@ -86,12 +83,10 @@ def milestones() -> Any:
         alike = all(isinstance(step, Epochs) for step in steps) or all(step in STEPS for step in steps)
         if not alike or any(not a < b for a, b in itertools.pairwise(steps)):
             raise error(
-                say(
-                    "{what} are {value}; give whole steps above 0 in rising order, e.g. (30, 80), or epochs, "
-                    "e.g. (30 epochs, 80 epochs).",
-                    what=what,
-                    value=short(repr(value)),
-                )
+                "{what} are {value}; give whole steps above 0 in rising order, e.g. (30, 80), or epochs, "
+                "e.g. (30 epochs, 80 epochs).",
+                what=what,
+                value=short(repr(value)),
             )
         return tuple(steps)
 
@@ -109,12 +104,10 @@ def parts() -> Any:
     def read(what: str, value: Any, error: type[UsageError]) -> tuple[Schedule, ...]:
         if not isinstance(value, tuple | list) or not 0 < len(value) <= MOST:
             raise error(
-                say(
-                    "{what} is {value}; give a list of 1 to {most} schedules, e.g. ['constant', 'cosine'].",
-                    what=what,
-                    value=short(repr(value)),
-                    most=MOST,
-                )
+                "{what} is {value}; give a list of 1 to {most} schedules, e.g. ['constant', 'cosine'].",
+                what=what,
+                value=short(repr(value)),
+                most=MOST,
             )
         return tuple(_part(what, each, alone=True) for each in value)
 
@@ -125,24 +118,20 @@ def _part(what: str, value: Any, alone: bool) -> Schedule:
     schedule = one(value)
     if alone and (schedule.absolute or set(schedule.on(("lr", "momentum"))) - {"lr"}):
         raise schedule.error(
-            say(
-                "{what} is {schedule}, which moves more than a rate by a factor; make others of schedules "
-                "that multiply the rate alone, e.g. with cycle_momentum=False.",
-                what=what,
-                schedule=schedule.label,
-            )
+            "{what} is {schedule}, which moves more than a rate by a factor; make others of schedules "
+            "that multiply the rate alone, e.g. with cycle_momentum=False.",
+            what=what,
+            schedule=schedule.label,
         )
     if schedule.closed:
         raise schedule.error(
-            say(
-                "{what} is {schedule}, which follows the loss; it cannot be part of another schedule.",
-                what=what,
-                schedule=schedule.label,
-            )
+            "{what} is {schedule}, which follows the loss; it cannot be part of another schedule.",
+            what=what,
+            schedule=schedule.label,
         )
     if schedule.depth >= calls.DEEPEST:
         raise schedule.error(
-            say("{what} is made of schedules {depth} deep; give one of fewer.", what=what, depth=schedule.depth)
+            "{what} is made of schedules {depth} deep; give one of fewer.", what=what, depth=schedule.depth
         )
     return schedule
 
@@ -153,11 +142,9 @@ def function() -> Any:
     def read(what: str, value: Any, error: type[UsageError]) -> Any:
         if not callable(value):
             raise error(
-                say(
-                    "{what} is {value}; give a function of the step that returns a factor.",
-                    what=what,
-                    value=short(repr(value)),
-                )
+                "{what} is {value}; give a function of the step that returns a factor.",
+                what=what,
+                value=short(repr(value)),
             )
         return value
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import PlanError
-from ..language import say
 from .base import Factor, Schedule, checked_total
 from .fields import function
 
@@ -39,12 +38,10 @@ class _Function(Schedule):
         if not np.isfinite(factors).all():
             bad = int(steps[~np.isfinite(factors)][0])
             raise PlanError(
-                say(
-                    "{label} gives {function} at step {bad}; a factor must be a finite number.",
-                    label=self.label,
-                    function=repr(self.function(bad)),
-                    bad=bad,
-                )
+                "{label} gives {function} at step {bad}; a factor must be a finite number.",
+                label=self.label,
+                function=repr(self.function(bad)),
+                bad=bad,
             )
         return factors
 

@@ -69,11 +69,9 @@ def _built(call: calls.Call) -> Schedule:
     if values:
         first = next(iter(fields(kind)), None)
         if first is None or first.metadata["kind"] != "part" or first.name in named:
-            raise PlanError(say("{call} takes its arguments by name, e.g. {example}.", call=call.name, example=EXAMPLE))
+            raise PlanError("{call} takes its arguments by name, e.g. {example}.", call=call.name, example=EXAMPLE)
         if first.name != "schedules" and len(values) > 1:
-            raise PlanError(
-                say("{call} takes one schedule, and {count} were given.", call=call.name, count=len(values))
-            )
+            raise PlanError("{call} takes one schedule, and {count} were given.", call=call.name, count=len(values))
         named[first.name] = tuple(values) if first.name == "schedules" else values[0]
     return build(Schedule, "schedule", call.name, named)
 

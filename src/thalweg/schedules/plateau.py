@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arguments import choice, whole
 from ..errors import PlanError
-from ..language import mark, say
+from ..language import mark
 from .base import RobbinsMonro, Schedule
 from .fields import number
 from .vocabulary import Text
@@ -59,12 +59,10 @@ class Plateau(Schedule):
 
     def formula(self, t: Any, T: Any, m: Any) -> Any:
         raise PlanError(
-            say(
-                "{label} follows the validation loss, and none is at hand here; use it in a study, or hand "
-                "it to an optimizer with schedule.torch(optimizer, total_steps) and call step(loss) after "
-                "each pass over the data.",
-                label=self.label,
-            )
+            "{label} follows the validation loss, and none is at hand here; use it in a study, or hand "
+            "it to an optimizer with schedule.torch(optimizer, total_steps) and call step(loss) after "
+            "each pass over the data.",
+            label=self.label,
         )
 
     def start(self, base: np.ndarray) -> np.ndarray:

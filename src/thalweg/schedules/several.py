@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..arguments import declared
 from ..errors import PlanError, UsageError
-from ..language import say
 from .base import RobbinsMonro, Schedule, checked_total
 from .constant import Constant
 from .names import one
@@ -48,11 +47,9 @@ def _read(what: str, value: Any, error: type[UsageError]) -> tuple[tuple[str, Sc
     for name, given in pairs:
         if not isinstance(name, str) or not name.isidentifier():
             raise error(
-                say(
-                    "{what} has {name} where the name of a hyperparameter belongs, e.g. 'momentum'.",
-                    what=what,
-                    name=repr(name),
-                )
+                "{what} has {name} where the name of a hyperparameter belongs, e.g. 'momentum'.",
+                what=what,
+                name=repr(name),
             )
         if isinstance(given, Several | Mapping) or (isinstance(given, str) and ":" in given):
             raise error(f"{what} gives {name} a schedule of several hyperparameters; give it one of its own.")

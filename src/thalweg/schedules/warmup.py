@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from ..arguments import choice, optional
 from ..errors import PlanError
-from ..language import say
 from .base import Factor, Schedule, steps_of
 from .cosine import Cosine
 from .fields import Length, Number, length, number, part
@@ -48,11 +47,9 @@ class Warmup(Schedule):
         steps = int(steps_of(self.steps, total, NUMBERS))
         if steps >= total:
             raise PlanError(
-                say(
-                    "a warm-up of {steps} steps leaves nothing of a run of {total}; shorten it, or train for longer.",
-                    steps=steps,
-                    total=total,
-                )
+                "a warm-up of {steps} steps leaves nothing of a run of {total}; shorten it, or train for longer.",
+                steps=steps,
+                total=total,
             )
         self.schedule.check(total - steps)
 
@@ -104,10 +101,8 @@ class WarmupStableDecay(Schedule):
         up, down = (int(steps_of(length, total, NUMBERS)) for length in (self.warmup, self.decay_steps))
         if up + down > total:
             raise PlanError(
-                say(
-                    "wsd with {up} steps of warm-up and {down} of decay does not fit into a run of {total} steps.",
-                    up=up,
-                    down=down,
-                    total=total,
-                )
+                "wsd with {up} steps of warm-up and {down} of decay does not fit into a run of {total} steps.",
+                up=up,
+                down=down,
+                total=total,
             )

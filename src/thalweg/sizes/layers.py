@@ -79,11 +79,9 @@ def layers(model: nn.Module, inputs: Inputs | None, words: str = "this input") -
     if inputs is None:
         if any(is_lazy(p) for p in model.parameters()):
             raise UsageError(
-                say(
-                    "{kind} makes its weights at its first call; give input=, the shape of one sample, so that it "
-                    "can be called.",
-                    kind=type(model).__name__,
-                )
+                "{kind} makes its weights at its first call; give input=, the shape of one sample, so that it "
+                "can be called.",
+                kind=type(model).__name__,
             )
         return _described(model, _Trace()), model
     faults = []
@@ -97,13 +95,11 @@ def layers(model: nn.Module, inputs: Inputs | None, words: str = "this input") -
         else:
             return _described(twin, trace), twin
     raise UsageError(
-        say(
-            "{kind} fails on {words} ({lines}); give the shape of one sample without the batch, "
-            "3,224,224, and with a dtype where the model reads numbers of words or classes, 32:int64.",
-            kind=type(model).__name__,
-            words=words,
-            lines=first_line(faults[-1])[:200],
-        )
+        "{kind} fails on {words} ({lines}); give the shape of one sample without the batch, "
+        "3,224,224, and with a dtype where the model reads numbers of words or classes, 32:int64.",
+        kind=type(model).__name__,
+        words=words,
+        lines=first_line(faults[-1])[:200],
     ) from faults[-1]
 
 

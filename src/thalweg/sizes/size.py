@@ -89,11 +89,8 @@ def _resolved(model: Any) -> Resolved:
         return _made(name, _returned(name, model), name)
     if not isinstance(model, str):
         raise UsageError(
-            say(
-                "the model is of type {kind}; give a torch.nn.Module, a function that returns one, a tw.Problem or a "
-                "name.",
-                kind=type(model).__name__,
-            )
+            "the model is of type {kind}; give a torch.nn.Module, a function that returns one, a tw.Problem or a name.",
+            kind=type(model).__name__,
         )
     if model in KNOWN:
         entry = KNOWN[model]
@@ -106,7 +103,7 @@ def _resolved(model: Any) -> Resolved:
     if model in PROBLEMS:
         return _of_problem(load(model))
     if model.endswith(".py"):
-        raise UsageError(say("{spec} names a file and no function in it; write {spec}:function.", spec=model))
+        raise UsageError("{spec} names a file and no function in it; write {spec}:function.", spec=model)
     raise UsageError(unknown("model", model, [*KNOWN, *PROBLEMS]).removesuffix(".") + f"; {say(YOURS)}.")
 
 
@@ -117,13 +114,10 @@ def _returned(name: str, function: Callable[[], Any]) -> Any:
             return function()
     except (Exception, SystemExit) as fault:  # whatever a user's function may raise
         raise UsageError(
-            say(
-                "{name}() fails with {kind} ({fault}); give a function without arguments that returns a "
-                "torch.nn.Module.",
-                name=name,
-                kind=type(fault).__name__,
-                fault=first_line(fault),
-            )
+            "{name}() fails with {kind} ({fault}); give a function without arguments that returns a torch.nn.Module.",
+            name=name,
+            kind=type(fault).__name__,
+            fault=first_line(fault),
         ) from fault
 
 
@@ -136,12 +130,10 @@ def _made(name: str, model: Any, given: str) -> Resolved:
         model, example = model[0], _arguments(model[1])
     if not isinstance(model, nn.Module):
         raise UsageError(
-            say(
-                "{given} returned something of type {kind}; it must return a torch.nn.Module, a pair (module, example "
-                "input) or a tw.Problem.",
-                given=given,
-                kind=type(model).__name__,
-            )
+            "{given} returned something of type {kind}; it must return a torch.nn.Module, a pair (module, example "
+            "input) or a tw.Problem.",
+            given=given,
+            kind=type(model).__name__,
         )
     return name, model, example, ""
 
@@ -191,10 +183,8 @@ def _tensor(value: Any, batch: int, dtype: torch.dtype) -> Tensor:
     sizes = [int(n) for n in (match[1] or "").split(",") if n.strip()] if match else []
     if match is None or not isinstance(kind, torch.dtype) or 0 in sizes:
         raise UsageError(
-            say(
-                "{text} is not the shape of an input: give the sizes of one sample, without the batch, as "
-                "3,224,224, with a dtype after a colon if it is not that of the weights, as 32:int64.",
-                text=repr(text),
-            )
+            "{text} is not the shape of an input: give the sizes of one sample, without the batch, as "
+            "3,224,224, with a dtype after a colon if it is not that of the weights, as 32:int64.",
+            text=repr(text),
         )
     return torch.zeros(1, dtype=kind).expand(batch, *sizes)

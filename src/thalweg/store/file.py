@@ -43,7 +43,6 @@ from filelock import FileLock, Timeout
 
 from ..errors import StoreError
 from ..files import put_new
-from ..language import say
 from ..plan.criterion import Criterion
 from ..plan.factors import Setting
 from ..plan.folds import FOLD
@@ -112,7 +111,7 @@ class Store:
         kind = kind_of(path)
         if kind == "none":
             raise StoreError(
-                say("{path} does not exist; `thalweg compare` makes a store, by default under runs/.", path=path)
+                "{path} does not exist; `thalweg compare` makes a store, by default under runs/.", path=path
             )
         if kind != "store":
             raise StoreError(kind)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..engine.progress import Ahead, Progress
 from ..errors import ThalwegError, first_line
-from ..language import AUTO, use_language
+from ..languages import AUTO, use_language
 
 SECONDS = 0.15  # between two lines
 

@@ -23,7 +23,7 @@ from ..callbacks.names import TOOLS
 from ..callbacks.tensorboard import EventFile, folder_name
 from ..errors import PlanError, StoreError, WorkError
 from ..files import draft, put_new
-from ..language import mark, say
+from ..language import mark
 from ..results import Results
 from ..version import __version__
 
@@ -45,12 +45,10 @@ def export(study: Results, path: str | os.PathLike[str]) -> list[Path]:
     tool, colon, _ = os.fspath(path).partition(":")
     if colon and tool in TOOLS:
         raise PlanError(
-            say(
-                "{path} is not a file: {tool} is told of a study while it runs, by --log {tool}:… ; {forms}.",
-                path=path,
-                tool=tool,
-                forms=FORMS,
-            )
+            "{path} is not a file: {tool} is told of a study while it runs, by --log {tool}:… ; {forms}.",
+            path=path,
+            tool=tool,
+            forms=FORMS,
         )
     target, suffix = Path(path), Path(path).suffix.lower()
     try:
@@ -58,21 +56,17 @@ def export(study: Results, path: str | os.PathLike[str]) -> list[Path]:
             return _tables(study, target, _TABLES[suffix])
         if suffix and not target.is_dir():
             raise PlanError(
-                say(
-                    "{target} ends in {suffix}, which is not a form of export: {forms}.",
-                    target=target,
-                    suffix=suffix,
-                    forms=FORMS,
-                )
+                "{target} ends in {suffix}, which is not a form of export: {forms}.",
+                target=target,
+                suffix=suffix,
+                forms=FORMS,
             )
         return [_tensorboard(study, target)]
     except OSError as error:
         raise WorkError(
-            say(
-                "{target} cannot be written: {error}; name a place that you can write to.",
-                target=target,
-                error=error.strerror or error,
-            )
+            "{target} cannot be written: {error}; name a place that you can write to.",
+            target=target,
+            error=error.strerror or error,
         ) from error
 
 
@@ -155,17 +149,15 @@ def _tensorboard(study: Results, folder: Path) -> Path:
     runs, points = study.table(), study.curves()
     if len(runs) > MOST_RUNS:
         raise PlanError(
-            say(
-                "the study has {count:,} runs, and TensorBoard shows {most_runs:,} at most; name a .parquet file.",
-                count=len(runs),
-                most_runs=MOST_RUNS,
-            )
+            "the study has {count:,} runs, and TensorBoard shows {most_runs:,} at most; name a .parquet file.",
+            count=len(runs),
+            most_runs=MOST_RUNS,
         )
     try:
         started = datetime.fromisoformat(study.provenance.get("started", "1971-01-01")).timestamp()
     except (ValueError, OverflowError) as error:
         raise StoreError(
-            say("{path} does not say when it was started ({error}); it is damaged.", path=study.path, error=error)
+            "{path} does not say when it was started ({error}); it is damaged.", path=study.path, error=error
         ) from error
     settings = _hyperparameters(plain(runs), set(points["metric"].cat.categories))
     folder.parent.mkdir(parents=True, exist_ok=True)

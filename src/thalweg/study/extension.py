@@ -33,21 +33,17 @@ def extended(plan: Plan, ready: Prepared | Loop, seeds: Any, samples: Any, epoch
         present = plan.confirmation_epochs or plan.epochs
         if COUNT.check("epochs", epochs, PlanError) <= present:
             raise PlanError(
-                say(
-                    "epochs={epochs}, and the runs have {present:,} already; give more.",
-                    epochs=f"{epochs:,}",
-                    present=present,
-                )
+                "epochs={epochs}, and the runs have {present:,} already; give more.",
+                epochs=f"{epochs:,}",
+                present=present,
             )
     if samples is None:
         return plan.extended(more, epochs)
     if isinstance(ready, Loop):
         raise PlanError(
-            say(
-                "{ready} is {what}, whose samples are not known, so none can be added; give more seeds.",
-                ready=ready.name,
-                what=ready.what,
-            )
+            "{ready} is {what}, whose samples are not known, so none can be added; give more seeds.",
+            ready=ready.name,
+            what=ready.what,
         )
     if plan.folds is not None:
         raise PlanError(

@@ -68,11 +68,9 @@ def limit_of(minutes: Any, until: Any) -> Limit | None:
     """
     if minutes is not None and until is not None:
         raise PlanError(
-            say(
-                "both minutes={minutes} and until={until} are given; give one of them.",
-                minutes=repr(minutes),
-                until=repr(until),
-            )
+            "both minutes={minutes} and until={until} are given; give one of them.",
+            minutes=repr(minutes),
+            until=repr(until),
         )
     if minutes is not None:
         allowed = Range(0, 10**7, above=True)
@@ -110,7 +108,7 @@ def _moment(until: Any, now: datetime) -> datetime:
         moment = moment.astimezone().replace(tzinfo=None)
     if moment <= now:
         raise PlanError(
-            say("until is {until}, and it is {now:%Y-%m-%dT%H:%M} now; give a time to come.", until=until, now=now)
+            "until is {until}, and it is {now:%Y-%m-%dT%H:%M} now; give a time to come.", until=until, now=now
         )
     return moment
 

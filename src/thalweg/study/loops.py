@@ -40,12 +40,10 @@ def loop_plan(given: Mapping[str, Any], loop: Loop) -> Plan:
             raise PlanError(f"{name} is given, and {loop.name} is {loop.what}: {reason}.")
     if given["batched"] not in ("auto", "alone", False):
         raise PlanError(
-            say(
-                "batched is {given}, and runs of {loop}, {what}, are trained one by one; leave it out.",
-                given=repr(given["batched"]),
-                loop=loop.name,
-                what=loop.what,
-            )
+            "batched is {given}, and runs of {loop}, {what}, are trained one by one; leave it out.",
+            given=repr(given["batched"]),
+            loop=loop.name,
+            what=loop.what,
         )
     names = [name for name in inspect.signature(plan).parameters if name in given]
     planned = plan(schedule_names=given["schedules"], own=True, **{name: given[name] for name in names})
@@ -62,10 +60,7 @@ def _of_command(given: Mapping[str, Any], made: Command) -> dict[str, Any]:
     names = [made.name] if names is None else [names] if isinstance(names, str) else names
     if odd := [name for name in names if not isinstance(name, str)]:
         raise PlanError(
-            say(
-                "a command is told words, and {odd} is none; give optimizers as the command names them.",
-                odd=repr(odd[0]),
-            )
+            "a command is told words, and {odd} is none; give optimizers as the command names them.", odd=repr(odd[0])
         )
     values = {**given, "optimizers": [word(name) for name in names]}
     if "schedule" not in made.places and tuple(given["schedules"]) == ("constant", "cosine"):  # nobody asked for them
@@ -82,13 +77,11 @@ def _check_places(planned: Plan, made: Command) -> None:
         if factor.varied and factor.name not in made.places:
             levels = ", ".join(map(shown, factor.levels[:3])) + ", …" * (len(factor.levels) > 3)
             raise PlanError(
-                say(
-                    "the command does not say {{{factor}}}, so {many} {levels} would be trained alike; write it "
-                    "where the command takes it, or give one.",
-                    factor=factor.name,
-                    many=factor.kind.many,
-                    levels=levels,
-                )
+                "the command does not say {{{factor}}}, so {many} {levels} would be trained alike; write it "
+                "where the command takes it, or give one.",
+                factor=factor.name,
+                many=factor.kind.many,
+                levels=levels,
             )
     known = [*PLACES, *(f.name for f in planned.hyperparameters)]
     if odd := [name for name in sorted(made.places) if name not in known]:

@@ -62,5 +62,5 @@ def opened(
     if would.seconds > HOUR and ask is None:
         display.note(say("That is {time}: {shorter}.", time=duration(would.seconds), shorter=SHORTER))
     elif would.seconds > HOUR and ask is not None and not ask(would):
-        raise WorkError(say("nothing was trained, and nothing is stored; {shorter}.", shorter=SHORTER))
+        raise WorkError("nothing was trained, and nothing is stored; {shorter}.", shorter=SHORTER)
     return Opened(members, would, words, None if limit is None else limit.end)

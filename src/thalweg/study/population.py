@@ -91,10 +91,8 @@ class Population:
         each = [*settings] if isinstance(settings, Iterable) else [settings]
         if not all(isinstance(one, Mapping) for one in each):
             raise PlanError(
-                say(
-                    "settings is {settings}; give a list of mappings, e.g. [{{'optimizer': 'adam', 'lr': 0.01}}].",
-                    settings=short(repr(settings)),
-                )
+                "settings is {settings}; give a list of mappings, e.g. [{{'optimizer': 'adam', 'lr': 0.01}}].",
+                settings=short(repr(settings)),
             )
         asked, given = _planned([dict(one) for one in each], self)
         programs, different = self._made(asked), [*dict.fromkeys(given)]
@@ -127,7 +125,7 @@ def _planned(given: list[dict[str, Any]], of: Population) -> tuple[Plan, list[Se
     for one in given:
         if missing := [name for name in ("optimizer", "lr") if name not in one]:
             raise PlanError(
-                say("the setting {one} has no {missing}; give it one.", one=short(repr(one)), missing=missing[0])
+                "the setting {one} has no {missing}; give it one.", one=short(repr(one)), missing=missing[0]
             )
         one |= {name: value for name, value in known.items() if name not in one}
         if ("loss" in one) != ("loss" in given[0]):
@@ -207,9 +205,7 @@ def _trained(programs: Programs, settings: Sequence[Setting], alone: bool) -> di
             elif isinstance(event, TooLarge):
                 half = len(block.settings) // 2
                 if not half:
-                    raise TrainingError(
-                        say("a single run on {name} does not fit into memory.", name=programs.problem.name)
-                    )
+                    raise TrainingError("a single run on {name} does not fit into memory.", name=programs.problem.name)
                 programs.limit(block.settings[0], half)
                 waiting.extend((block.seed, list(some)) for some in (block.settings[:half], block.settings[half:]))
             elif isinstance(event, Failed):

@@ -21,7 +21,6 @@ import pandas as pd
 from ..callbacks.names import callbacks_of
 from ..errors import PlanError
 from ..formulas import Formula
-from ..language import say
 from ..plan.folds import FOLD
 from ..problem.declaration import Problem
 from ..recipe.run import differences
@@ -124,13 +123,11 @@ def rerun(
     study = Study.open(store, optimizers, schedules, losses, regularizers, trust)
     if not study.finished:
         raise PlanError(
-            say("{store} is unfinished; `{command}` first, then run it again.", store=store, command=study.onward)
+            "{store} is unfinished; `{command}` first, then run it again.", store=store, command=study.onward
         )
     path = Path(into) if into is not None else _beside(study.path)
     if path.exists() and path.resolve() == study.path.resolve():
-        raise PlanError(
-            say("{path} is the study that is to be run again; name another file for the new one.", path=path)
-        )
+        raise PlanError("{path} is the study that is to be run again; name another file for the new one.", path=path)
     plan, ready = study.to_go_on(problem, f"rerun it from Python: tw.rerun({str(study.path)!r}, problem=…).")
     followers = None if callbacks is None else callbacks_of(callbacks)
     with joined(cluster) as workers:
@@ -144,7 +141,7 @@ def _beside(path: Path) -> Path:
         file = path.with_name(f"{path.stem}-rerun{'' if number == 1 else f'-{number}'}{path.suffix}")
         if kind_of(file) == "none" or (kind_of(file) == "store" and not Results(file).finished):
             return file
-    raise PlanError(say("{path} has too many reruns beside it; name a file for the new one.", path=path))
+    raise PlanError("{path} has too many reruns beside it; name a file for the new one.", path=path)
 
 
 def compared(old: Results, new: Study) -> Rerun:

@@ -214,7 +214,7 @@ class Study(Results):
         followers = None if callbacks is None else callbacks_of(callbacks)
         if not self.finished:
             raise PlanError(
-                say("{path} is unfinished; `{command}` first, then extend it.", path=self.path, command=self.onward)
+                "{path} is unfinished; `{command}` first, then extend it.", path=self.path, command=self.onward
             )
         planned, ready = self.to_go_on(problem)
         planned = extended(planned, ready, seeds, samples, epochs)
@@ -495,12 +495,10 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
     for size in planned.batch_sizes:
         if size != FULL and int(size) >= samples:
             raise PlanError(
-                say(
-                    "batch size {size} is all {samples:,} training samples or more; give {full} for all of them.",
-                    size=size,
-                    samples=samples,
-                    full=repr(FULL),
-                )
+                "batch size {size} is all {samples:,} training samples or more; give {full} for all of them.",
+                size=size,
+                samples=samples,
+                full=repr(FULL),
             )
 
 
@@ -713,19 +711,15 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit |
         changed.insert(0, "problem")
     if not changed and differs(facts.get("code"), problem.get("code")):
         raise StoreError(
-            say(
-                "{path} holds a study of {name} whose code was another; it is left as it was: name another file with "
-                "--store, or resume it, and what is left of it trains with the code as it is now.",
-                path=path,
-                name=facts["name"],
-            )
+            "{path} holds a study of {name} whose code was another; it is left as it was: name another file with "
+            "--store, or resume it, and what is left of it trains with the code as it is now.",
+            path=path,
+            name=facts["name"],
         )
     if changed:
         raise StoreError(
-            say(
-                "{path} already holds another study (with other {names}); it is left as it was: name "
-                "another file with --store.",
-                path=path,
-                names=" and ".join(changed),
-            )
+            "{path} already holds another study (with other {names}); it is left as it was: name "
+            "another file with --store.",
+            path=path,
+            names=" and ".join(changed),
         )
