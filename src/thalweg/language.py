@@ -1,8 +1,9 @@
 """What words are in a language: English as the code has it, or what `locale/` says in its place.
 
-`say` is the one way from a message to a reader, of errors too, which are given their values. Its English is the key, and gettext's catalogues hold the rest:
-`make messages` collects what is said, `locale/ko/LC_MESSAGES/thalweg.po` is edited by hand. Frequent mistakes are
-answered in it too, rare ones in English; whatever programs read (names, columns, keys of JSON) is English everywhere.
+`say` is the one way from a message to a reader, of errors too, which are given their values. Its English is the key,
+and gettext's catalogues hold the rest: `make messages` collects what is said, `locale/ko/LC_MESSAGES/thalweg.po` is
+edited by hand. Frequent mistakes are answered in it too, rare ones in English; whatever programs read (names, columns,
+keys of JSON) is English everywhere.
 """
 
 from __future__ import annotations
