@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import thalweg as tw
 from thalweg.errors import PlanError
 from thalweg.plan.folds import Folds
 from thalweg.study.study import Study
@@ -159,3 +161,17 @@ def test_of_a_study_and_along_another_factor(tiny: Study) -> None:
     assert set(tiny.leaders("schedule")["schedule"]) == {"constant", "cosine"}
     with pytest.raises(PlanError, match="factor that this study varies"):
         tiny.leaders("momentum")
+
+
+def test_levels_without_fresh_runs_are_judged_by_the_search(tmp_path: Path) -> None:
+    """Which has runs of every rate; the confirmation has those that were chosen."""
+    plan: dict[str, Any] = {"schedules": ["constant"], "seeds": 2, "epochs": 1, "confirmation": 2, "progress": False}
+    rates = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
+    study = tw.compare("breast-cancer", ["sgd", "adam"], rates, **plan, store=tmp_path / "a.db")
+    verdict = study.verdict_by("lr")
+    assert study.verdict.stage == "confirmation"
+    assert (verdict.confirmed, verdict.stage, verdict.looks) == (False, "search", 0)
+    levels = {entry.lr for entry in verdict.entries}
+    assert levels >= set(rates)
+    assert set(study.leaders("lr")["lr"]) == levels
+    assert len(study.generalization("lr")) == len(levels)

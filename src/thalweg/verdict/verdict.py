@@ -120,6 +120,8 @@ def judge(
     if criterion != plan.criterion:
         search = search_losses(plan, members, factor.name, criterion)
     picks = fresh.picks(factor, settings, criterion)
+    if picks is None:  # a level has no fresh runs, so the search judges all
+        fresh = replace(fresh, runs=fresh.runs[:0], looks=0, look=None)
     first = settings if picks is None else picks.settings
     confirmed = None if picks is None else fresh.losses(criterion).rows(first)
     judged = _Judged(plan, factor, criterion, members, costs, search, settings, first, confirmed, fresh, picks)
