@@ -125,11 +125,10 @@ def test_one_output_is_drawn_as_its_only_kernel() -> None:
 
 
 def test_numbers_that_would_not_fit_are_left_out() -> None:
-    plane, _, kernel, to_come, values = (
-        map_ for map_ in tw.convolve(np.ones((14, 14)), np.ones((13, 3))).picture().data if map_.type == "heatmap"
-    )
-    assert [map_.z.shape for map_ in (plane, kernel, to_come, values)] == [(14, 14), (13, 3), (2, 12), (2, 12)]
-    assert [map_.texttemplate is None for map_ in (plane, kernel, to_come, values)] == [True, True, False, False]
+    picture = tw.convolve(np.ones((12, 12)), np.ones((13, 3)), padding=1).picture()
+    heat = [map_ for map_ in picture.data if map_.type == "heatmap"]  # image, zeros around it, kernel, values
+    assert [map_.z.shape for map_ in heat] == [(14, 14), (14, 14), (13, 3), (2, 12), (2, 12)]
+    assert [map_.texttemplate is None for map_ in heat] == [True, True, True, False, False]
     frame = tw.convolve(np.arange(9.0), np.ones(8)).picture().frames[-1]
     assert frame.data[-1].text[0] == "the sum of 8 products is 36"
 

@@ -241,8 +241,7 @@ def _around(shape: tuple[int, ...], padding: Padding) -> go.Heatmap:
     (top, bottom), (left, right) = padding[-2:]
     zeros = np.zeros(shape)
     zeros[top : shape[0] - bottom, left : shape[1] - right] = np.nan
-    ground = go.Heatmap(z=zeros, colorscale=[[0, GRID], [1, GRID]], zmin=0, zmax=1, showscale=False)
-    return ground.update(text=_numbers(zeros), texttemplate="%{text}", textfont={"color": MUTED, "size": 11})
+    return _heat(zeros, [[0, GRID], [1, GRID]], {"color": MUTED, "size": 11}, zmin=0, zmax=1)
 
 
 def _products(part: np.ndarray, kernel: np.ndarray, value: float) -> str:
