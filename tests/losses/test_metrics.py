@@ -216,7 +216,7 @@ def test_own_metrics_may_give_numbers_and_values_per_sample() -> None:
     outputs, targets = draw(0, COUNT, 2), draw(1, COUNT, 2)
     for own in (lambda x, y: float((x - y).abs().mean()), lambda x, y: (x - y).abs().mean(1), torch.nn.L1Loss()):
         assert float(losses.get_metric(own)(outputs, targets)) == pytest.approx(float(F.l1_loss(outputs, targets)))
-    with pytest.raises(ValueError, match="it returned something of type str"):
+    with pytest.raises(ProblemError, match="it returned something of type str"):
         losses.get_metric(lambda x, y: "a")(outputs, targets)
-    with pytest.raises(ValueError, match=r"it returned a tensor of shape \(2,\); it must return one number"):
+    with pytest.raises(ProblemError, match=r"it returned a tensor of shape \(2,\); it must return one number"):
         losses.get_metric(lambda x, y: x.mean(0))(outputs, targets)

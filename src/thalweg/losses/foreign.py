@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..language import say
+from ..errors import ProblemError
 from . import fit
 from .metrics import binary, positions
 
@@ -66,7 +66,7 @@ class Foreign:
         """A scalar.
 
         Raises:
-            ValueError: it gave something else than a number; and whatever the metric itself raises.
+            ProblemError: it gave something else than a number; and whatever the metric itself raises.
         """
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is undefined on these samples, which NaN says
@@ -77,14 +77,14 @@ class Foreign:
         try:
             number = torch.as_tensor(value).double()
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                say("it returned something of type {kind}; it must return one number", kind=type(value).__name__)
+            raise ProblemError(
+                "it returned something of type {kind}; it must return one number", kind=type(value).__name__
             ) from error
         if number.ndim and self.library == OWN and len(number) == len(outputs):
             return number.mean()
         if number.numel() != 1:
-            raise ValueError(
-                say("it returned a tensor of shape {shape}; it must return one number", shape=tuple(number.shape))
+            raise ProblemError(
+                "it returned a tensor of shape {shape}; it must return one number", shape=tuple(number.shape)
             )
         return number.reshape(())
 

@@ -160,7 +160,7 @@ def check_loss(spec: Any, module: nn.Module, few: Samples, part: Samples, where:
     what = say("the loss {name}", name=name)
     if isinstance(measure, losses.OfModel):
         on = say(" on the {where} samples", where=where)
-        _check_value(name, tried(what, lambda: measure.function(module, few.batch), on), few)
+        _check_value(name, tried(what, lambda: measure.function(module, few.batch), on, ProblemError), few)
         return
     outputs, targets = forward(module, few.inputs, where), few.plain_targets
     if not isinstance(measure, losses.Custom) or not is_tree(outputs):
@@ -170,8 +170,9 @@ def check_loss(spec: Any, module: nn.Module, few: Samples, part: Samples, where:
     measure.check(outputs, part.plain_targets, where)
     check_mean(what, measure)
     weighted = few.targets is not targets
-    call = measure if weighted or not callable(spec) else spec
-    value = tried(what, lambda: call(outputs, few.targets), on_values(outputs, targets, where))
+    given = measure if weighted or not callable(spec) else spec
+    on = on_values(outputs, targets, where)
+    value = tried(what, lambda: given(outputs, few.targets), on, ProblemError)
     _check_value(name, value, few)
 
 
@@ -206,13 +207,13 @@ def on_values(outputs: Any, targets: Any, where: str) -> str:
     )
 
 
-def tried(what: str, call: Callable[[], Any], on: str) -> Any:
-    """What a loss or a metric gives, whatever it raises in one sentence."""
+def tried(what: str, call: Callable[[], Any], on: str, said: type[Exception] | tuple[()] = ()) -> Any:
+    """What a loss or a metric gives, whatever it raises in one sentence; errors of type `said` are one already."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Using a target size")  # torch is about to broadcast
             return call()
-    except ProblemError:
+    except said:
         raise
     except Exception as error:  # whatever a user's loss or metric may raise
         raise ProblemError(
