@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import UsageError, short
-from .language import say
 
 LONGEST = 10_000  # characters; a weight for each of a thousand classes takes less
 DEEPEST = 8  # calls within each other
@@ -52,10 +51,9 @@ def read(text: str, error: type[UsageError], example: str) -> Call:
         with warnings.catch_warnings(action="error"):
             return _call(ast.parse(text, mode="eval").body, 1)
     except _TooDeepError as failure:
-        words = say(
+        raise error(
             "{text} has calls within calls, more than {most} deep; give fewer.", text=repr(short(text)), most=DEEPEST
-        )
-        raise error(words) from failure
+        ) from failure
     except (SyntaxError, Warning, ValueError, TypeError, RecursionError, MemoryError) as failure:
         raise refused from failure
 

@@ -77,13 +77,12 @@ class Convolution:
         ((array([2, 3, 4]), array([-2,  0,  4])), np.int64(2))
         """
         if len(place) != self.values.ndim:
-            words = say(
+            raise UsageError(
                 "the place {place} has {count} numbers; the values have shape {shape}.",
                 place=place,
                 count=len(place),
                 shape=self.values.shape,
             )
-            raise UsageError(words)
         axes = len(self.stride)
         steps = zip(place[-axes:], self.stride, self.kernel.shape[-axes:], strict=True)
         under = self.padded[(..., *(slice(i * s, i * s + k) for i, s, k in steps))]
@@ -221,8 +220,9 @@ def _numbers(data: Any, what: Word) -> np.ndarray:
     try:
         array = np.asarray(data.detach().cpu() if hasattr(data, "detach") else data)
     except ValueError as error:
-        words = say("the {what} is not an array ({reason}); its rows must be equally long.", what=what, reason=error)
-        raise UsageError(words) from error
+        raise UsageError(
+            "the {what} is not an array ({reason}); its rows must be equally long.", what=what, reason=error
+        ) from error
     if array.dtype.kind not in "biuf" or array.size == 0:
         raise UsageError(
             "the {what} is of {type}, shape {shape}; give real numbers, at least one.",
@@ -369,13 +369,12 @@ def _function(source: Any) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
         source = function(source)
         names = source.variables
         if len(names) != 1:
-            words = say(
+            raise UsageError(
                 "{f} has {count} variables ({names}); give a function of one.",
                 f=source,
                 count=len(names),
                 names=", ".join(names),
             )
-            raise UsageError(words)
         name = str(source)
     else:
         name = getattr(source, "__name__", type(source).__name__)

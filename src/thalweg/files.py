@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ThalwegError
-from .language import say
 
 
 @contextmanager
@@ -40,12 +39,11 @@ def check_place(path: Path, error: type[ThalwegError]) -> None:
     # Folders that are missing will be made; what has to exist is something above them to make them in.
     above = next(p for p in (path, *path.absolute().parents) if p.exists())
     if above != path and not above.is_dir():
-        words = say(
+        raise error(
             "{file} cannot be written: {above} is a file, not a folder; name another place.",
             file=path,
             above=above.name,
         )
-        raise error(words)
     if not os.access(above, os.W_OK):
         raise error("{file} cannot be written: permission denied; name another file.", file=path)
 

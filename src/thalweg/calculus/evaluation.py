@@ -19,7 +19,6 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError, short
-from ..language import say
 from .closed import DIGITS, value
 
 _INVERSE = "asin acos atan asinh acosh atanh"
@@ -182,8 +181,9 @@ def _floating(value: Any) -> np.ndarray:
             raise TypeError("no numbers")
         return array if array.dtype.kind == "f" else array.astype(float)
     except (ValueError, TypeError) as error:  # or rows of several lengths
-        words = say("the value of a variable is {given}; give a number or an array of them.", given=short(repr(value)))
-        raise ExpressionError(words) from error
+        raise ExpressionError(
+            "the value of a variable is {given}; give a number or an array of them.", given=short(repr(value))
+        ) from error
 
 
 @functools.cache

@@ -222,11 +222,11 @@ def _called(call: Callable[..., Any], order: tuple[str, ...] | None) -> Function
         try:
             parameters = inspect.signature(call).parameters.values()
         except (TypeError, ValueError):
-            words = say("{call} does not say its arguments; name them with variables=.", call=repr(call))
-            raise ExpressionError(words) from None
+            raise ExpressionError(
+                "{call} does not say its arguments; name them with variables=.", call=repr(call)
+            ) from None
         if any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in parameters):
-            words = say("{call} takes any number of arguments; name them with variables=.", call=repr(call))
-            raise ExpressionError(words)
+            raise ExpressionError("{call} takes any number of arguments; name them with variables=.", call=repr(call))
         order = _names([one.name for one in parameters if one.default is one.empty])
     try:
         expression: Any = sp.sympify(call(*map(symbol, order)), strict=True)

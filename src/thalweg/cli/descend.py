@@ -100,10 +100,9 @@ def _starts(texts: list[str] | None) -> list[Any] | None:
         try:
             points.append([float(part) for part in text.split(",")])
         except ValueError as error:
-            words = say(
+            raise SurfaceError(
                 "start {text} cannot be read: give coordinates separated by commas, e.g. -1.5,2.", text=repr(text)
-            )
-            raise SurfaceError(words) from error
+            ) from error
     return points[0] if len(points) == 1 else points
 
 

@@ -82,8 +82,9 @@ def share_of(text: str) -> float:
     try:
         return float(number) / (1 if number == text.strip() else 100)
     except ValueError:
-        words = say("margin is {text}; give a share of the best value, e.g. 0.02 or 2%.", text=repr(text))
-        raise UsageError(words) from None
+        raise UsageError(
+            "margin is {text}; give a share of the best value, e.g. 0.02 or 2%.", text=repr(text)
+        ) from None
 
 
 def bounds_of(text: str) -> list[tuple[str, str]]:

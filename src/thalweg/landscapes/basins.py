@@ -12,7 +12,6 @@ import numpy as np
 from .. import schedules
 from ..errors import SurfaceError
 from ..formulas import Formula
-from ..language import say
 from ..numbers import COUNT, POSITIVE, Range
 from ..schedules import Schedule
 from .descents import FAR, MEMORY, rules_of
@@ -158,12 +157,11 @@ def basins(
     """
     surface = surface_of(surface)
     if surface.dimensions > 2:
-        words = say(
+        raise SurfaceError(
             "{surface} has {count} variables, and a map of basins has one or two.",
             surface=surface,
             count=surface.dimensions,
         )
-        raise SurfaceError(words)
     surface = surface.within(bounds)
     COUNT.check("steps", steps, SurfaceError)
     formula, rate = _one_rule(optimizer, lr)

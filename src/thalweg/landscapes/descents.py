@@ -112,16 +112,18 @@ def rules_of(optimizer: Any, lr: Any) -> Rules:
         return Rules(rules, np.array([[rule.hyperparameters.get("lr", np.nan)] for rule in rules]), DEFAULTS)
     for rule in rules:
         if "lr" not in rule.hyperparameters:
-            words = say("{rule} has no hyperparameter lr; leave lr out, or leave it out of the list.", rule=rule.label)
-            raise SurfaceError(words)
+            raise SurfaceError(
+                "{rule} has no hyperparameter lr; leave lr out, or leave it out of the list.", rule=rule.label
+            )
     return Rules(rules, np.array([_rates(lr)] * len(rules)), SAME)
 
 
 def formula_of(optimizer: Any) -> Formula:
     """A formula by its name, also by the name that courses have for it."""
     if not isinstance(optimizer, str | Formula):
-        words = say("{given} is not an optimizer; give a name, e.g. 'adam', or a formula.", given=repr(optimizer))
-        raise SurfaceError(words)
+        raise SurfaceError(
+            "{given} is not an optimizer; give a name, e.g. 'adam', or a formula.", given=repr(optimizer)
+        )
     if isinstance(optimizer, str):
         name, bracket, rest = optimizer.strip().partition("(")
         optimizer = ALIASES.get(name.strip(), name) + bracket + rest
@@ -135,8 +137,9 @@ def _rates(lr: Any) -> list[float]:
             raise ValueError("not a list of numbers")
     except (TypeError, ValueError) as error:
         allowed = mark("a positive number or a list of them")
-        words = say("{what} is {value}; give {allowed}.", what="lr", value=calls.short(repr(lr)), allowed=allowed)
-        raise SurfaceError(words) from error
+        raise SurfaceError(
+            "{what} is {value}; give {allowed}.", what="lr", value=calls.short(repr(lr)), allowed=allowed
+        ) from error
     wrong = rates[~((rates > 0) & np.isfinite(rates))]
     if len(wrong):
         raise SurfaceError("lr is {rate:g}, and must be a positive number.", rate=wrong[0])
@@ -181,10 +184,9 @@ def starts_on(surface: Surface, numbers: np.ndarray) -> np.ndarray:
     broken = ~np.isfinite(surface(numbers))
     if broken.any():
         place = _written(numbers[broken][0])
-        words = say(
+        raise SurfaceError(
             "{surface} has no finite value at the start {place}; start elsewhere.", surface=surface, place=place
         )
-        raise SurfaceError(words)
     return np.array(numbers, dtype=np.float64)
 
 
@@ -193,8 +195,9 @@ def _numbers(start: Any) -> np.ndarray:
         numbers = np.asarray(start, dtype=np.float64)
     except (TypeError, ValueError) as error:
         allowed = mark("numbers, equally many for each start")
-        words = say("{what} is {value}; give {allowed}.", what="start", value=calls.short(repr(start)), allowed=allowed)
-        raise SurfaceError(words) from error
+        raise SurfaceError(
+            "{what} is {value}; give {allowed}.", what="start", value=calls.short(repr(start)), allowed=allowed
+        ) from error
     if not np.isfinite(numbers).all():
         raise SurfaceError(
             "start has {value} in it; give finite numbers.", value=str(numbers[~np.isfinite(numbers)][0])

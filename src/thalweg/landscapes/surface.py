@@ -18,7 +18,6 @@ import sympy as sp
 from ..calculus import Function, Gradient, gradient, hessian
 from ..calculus.points import sides
 from ..errors import ExpressionError, SurfaceError
-from ..language import say
 from ..typeset import Typeset
 from .slopes import derivatives, is_short
 
@@ -169,8 +168,9 @@ def of_expression(expression: Any, name: str = "", variables: tuple[str, ...] | 
     free = sorted(expression.free_symbols, key=str)
     names = tuple(map(str, free))
     if not (variables or free):
-        words = say("{formula} has no variable to go down along; write it in x, or in x and y.", formula=expression)
-        raise SurfaceError(words)
+        raise SurfaceError(
+            "{formula} has no variable to go down along; write it in x, or in x and y.", formula=expression
+        )
     if len(set(names)) < len(names):
         twice = next(n for n in names if names.count(n) > 1)
         raise SurfaceError(
@@ -194,13 +194,12 @@ def of_function(
     several = len(names) > 1
     if several and dimensions not in (None, len(names)):
         count = len(names)
-        words = say(
+        raise SurfaceError(
             "{name} takes {count} numbers, and a point of {given} was given; they must agree.",
             name=name,
             count=count,
             given=dimensions,
         )
-        raise SurfaceError(words)
     count = len(names) if several else dimensions or 1
     variables = tuple(names) if several else tuple(f"w{k}" for k in range(count)) if count > 1 else ("x",)
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..errors import PlanError
 from ..formulas import Formula
-from ..language import say
 from ..numbers import COUNT, rounded
 from .factors import RATE, Factor, factor
 
@@ -83,7 +82,6 @@ def parse_rates(text: str) -> list[float]:
     except PlanError:
         raise
     except ValueError as error:
-        given = say(
+        raise PlanError(
             "rates '{rates}' cannot be read: give LOW:HIGH:COUNT, e.g. 1e-4:1:13, or a list, e.g. 0.01,0.1.", rates=text
-        )
-        raise PlanError(given) from error
+        ) from error
