@@ -280,6 +280,7 @@ def test_the_fewer_samples_the_more_a_path_strays() -> None:
     [
         *("batches-on-a-surface", "cross-validation", "dropped-units", "entropy", "loss-from-likelihood"),
         *("secant-to-tangent", "steps-on-a-curve", "under-and-overfitting", "where-it-converges"),
+        pytest.param("bias-and-variance", marks=pytest.mark.slow),
     ],
 )
 def test_a_picture_is_said_throughout(name: str) -> None:

@@ -6,6 +6,7 @@ import doctest
 
 import pytest
 
+from thalweg.language import speaking
 from thalweg.pictures import shares as module
 from thalweg.pictures.shares import shares
 from thalweg.pictures.style import MUTED
@@ -25,6 +26,14 @@ def test_parts_follow_each_other_to_the_end() -> None:
     assert [trace.text[0] for trace in figure.data if trace.mode == "text"] == ["20%", "75%", "98%"]  # there is room
     assert [trace.name for trace in figure.data if trace.mode == "markers"] == ["Optimizer", "Rate", "Seeds"]
     assert list(figure.layout.yaxis.ticktext) == ["all  ", "sgd  "]
+
+
+def test_parts_are_named_in_the_language_of_the_picture() -> None:
+    with speaking("ko"):
+        figure = shares(ROWS, "")
+    names = [trace.name for trace in figure.data]
+    assert "시드" in names  # in the legend
+    assert not [name for name in names if "Seeds" in name]
 
 
 def test_words_stay_words() -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import thalweg as tw
 from thalweg.errors import PlanError, ProblemError
+from thalweg.language import speaking
 from thalweg.probes import sharpness
 from thalweg.probes.sharpness import REACH
 from thalweg.study.study import Study, compare
@@ -82,6 +83,8 @@ def test_the_picture(study: Study, tmp_path: Path) -> None:
     own = found.lines.query("level == '16' and unit == 'own'").pivot(index="distance", columns="seed", values="loss")
     (line,) = [t for t in figure.data if t.name == "16" and t.yaxis == "y5"]
     np.testing.assert_allclose(line.y, (own - own.loc[0.0]).mean(axis=1), atol=1e-9)
+    with speaking("ko"):
+        assert found.picture().layout.xaxis.title.text == "배치 크기"
 
 
 @pytest.mark.slow

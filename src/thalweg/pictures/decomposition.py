@@ -39,7 +39,7 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
         "bias": say("bias{square}{noise}", square=square, noise="" if known else say(" and noise")),
         "variance": say("variance"),
     }
-    words |= {"noise": "noise"} if known else {}
+    words |= {"noise": say("noise")} if known else {}
     table = table.sort_values(along) if along == "lr" else table
     across = list(table["lr"]) if along == "lr" else [str(level) for level in table[along]]
     figure = go.Figure()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from ..language import mark
+from ..language import mark, say
 from .layout import dress, row_axis
 from .marks import band, entry, words
 from .style import MUTED, PAPER, Style, plain_styles, text
@@ -35,14 +35,15 @@ def shares(rows: Mapping[str, Mapping[str, float]], across: str) -> go.Figure:
         for part in (part for part in parts if row.get(part, 0) > 0):
             start, end = end, end + row[part]
             sides = [place - HALF] * 2, [place + HALF] * 2
-            colour, label = styles[part].colour, f"{text(name)}, {text(part)}: {row[part]:.1%}"
+            colour, label = styles[part].colour, f"{text(name)}, {text(say(part))}: {row[part]:.1%}"
             more = {"name": label, "hoverinfo": "name", "legendgroup": text(part)}
             figure.add_trace(band([start, end], *sides, colour, fillcolor=colour, **more))
             if row[part] >= WRITTEN:
                 at = [(start + end) / 2], [place], [f"{row[part]:.0%}"]
                 figure.add_trace(words(*at, PAPER, 12, textposition="middle center", **more))
     for part in parts:
-        figure.add_trace(entry(text(part), Style(styles[part].colour, marker="square"), 12, legendgroup=text(part)))
+        square = Style(styles[part].colour, marker="square")
+        figure.add_trace(entry(text(say(part)), square, 12, legendgroup=text(part)))
     figure.update_xaxes(title_text=across, range=[-0.005, 1.005], tickformat=".0%")
     row_axis(figure, list(rows))
     return dress(figure, 96 + 34 * max(1, len(rows)) + 24, t=8, b=8 + 24 * (1 + len(parts) // 5))

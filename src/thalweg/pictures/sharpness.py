@@ -68,7 +68,7 @@ def sharpness(
         if (table[measure] > 0).all():
             figure.update_yaxes(row=1, col=column, **log_axis(*_ends(table[measure]), most=6))
     ends = [-0.5, len(order) - 0.5]
-    figure.update_xaxes(title_text=text(factor), type="category", range=ends, row=1)
+    figure.update_xaxes(title_text=text(say(factor)), type="category", range=ends, row=1)
     for column, (_, words) in enumerate(_LINES.values(), 1):
         figure.update_xaxes(title_text=say(words), row=2, col=column)
         figure.update_yaxes(rangemode="tozero", row=2, col=column)
