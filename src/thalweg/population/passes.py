@@ -47,8 +47,8 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bo
     room = block.rooms[id(table.step)]
     drivers().run(table.job(room.enter(table, block, steps)), 0, len(block.active))
     table.check()
-    for part in block.updates:
-        part.scheduling.write(part.table, steps[-1])
+    for mine, part in zip(room.parts, block.updates, strict=True):
+        part.table[:] = mine.tables[-1]
     block.step += len(batches)
     return True
 

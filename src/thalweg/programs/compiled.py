@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ class Step:
     shapes: list[tuple[Dim, ...]]
     dtypes: list[torch.dtype]
 
-    @property
+    @cached_property
     def function(self) -> int:
         return self.code.address(NAME)
 
