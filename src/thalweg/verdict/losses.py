@@ -55,92 +55,91 @@ def search_losses(
         stopped: whether settings that halving stopped count too, with the losses they had then.
         grid: whether to leave out those by which the search was refined.
     """
-    search, finer = _behind(plan, members, () if grid else plan.finer(by))
+    search = _Search(plan, members, () if grid else plan.finer(by))
+    runs, code = search.runs, search.code
+    ended = runs["status"].isin(ENDED).to_numpy()
+    out, unfinished = set(search.out), {*code[~ended].tolist()} - search.out
     # While the grid grows, or is refined, what it had before stands.
-    common = _common_rates(plan, search)
-    growing = set(plan.grown) & set(common[~search["status"].isin(ENDED)])
-    search = search[~common.isin(growing)]
-    search = search.drop(_unfinished_rounds(plan, search, finer, by))
-    unfinished = search.loc[~search["status"].isin(ENDED), "seed"]
-    whole = search[~search["seed"].isin(unfinished)]
-    if stopped:
-        return losses_of(plan, whole, criterion or plan.criterion)
-    # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
-    names = setting_columns(plan)
-    halted = whole.loc[whole["status"] == "stopped", names].drop_duplicates()
-    return losses_of(plan, whole[~_among(whole[names], halted)], criterion or plan.criterion)
+    growing = {*plan.grown} & {search.common[k] for k in unfinished}
+    out |= {k for k, rate in enumerate(search.common) if rate in growing}
+    for one in plan.refined:
+        finer = {k for k in search.beside if search.settings[k] in one.get(by, ())}
+        out |= finer if finer & unfinished else set()
+    rows = ~np.isin(code, [*out])
+    seeds = runs["seed"].to_numpy()
+    rows &= ~np.isin(seeds, seeds[rows & ~ended])
+    if not stopped:
+        # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
+        rows &= ~np.isin(code, code[rows & (runs["status"] == "stopped").to_numpy()])
+    if plan.folds is not None:
+        rows &= fold_codes(runs) >= 0
+    return _losses(runs[rows], search.settings, code[rows], criterion or plan.criterion)
 
 
 def searched(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> pd.DataFrame:
     """The runs of the search behind a ranking by that factor: without those by which it was refined for others."""
-    search, _ = _behind(plan, members, plan.finer(by))
-    return search
+    search = _Search(plan, members, plan.finer(by))
+    return search.runs[~np.isin(search.code, [*search.out])]
 
 
-def _behind(plan: Plan, members: pd.DataFrame, finer: Sequence[Setting]) -> tuple[pd.DataFrame, pd.Series]:
-    """The runs of the search on the grid and at these finer settings, and the settings of the latter."""
-    search = members[members["stage"] == "search"]
-    columns = [name for name in setting_columns(plan) if name not in search]  # which an empty table lacks
-    search = search.assign(**dict.fromkeys(columns, math.nan)) if columns else search
-    beside = search.loc[~_on_grid(plan, search), setting_columns(plan)]
-    settings = pd.Series([setting_of(row) for row in beside.to_dict("records")], beside.index, dtype=object)
-    others = settings.isin({*plan.refinement} - {*finer})
-    return search.drop(settings.index[others]), settings[~others]
+class _Search:
+    """The runs of the search by their settings.
 
+    Attributes:
+        settings: in the order in which they are met.
+        code: (runs,) which of them each is of.
+        common: the rate of the common grid in whose place that of each setting stands; None where it is not of a grid.
+        beside: the settings that are not of the grid, or have other than usual values of what is tuned around the best.
+        out: those among them by which the search was refined, but not for `finer`.
+    """
 
-def _common_rates(plan: Plan, search: pd.DataFrame) -> pd.Series:
-    """The rate of the common grid in whose place that of each run stands; NaN where it is not of a grid."""
-    if not plan["lr"].scales:
-        return search["lr"].where(search["lr"].isin(plan.rates))
-    pairs = zip(search["optimizer"], search["lr"], strict=True)
-    return pd.Series([plan.on_common_grid.get(pair, math.nan) for pair in pairs], search.index, dtype=float)
+    def __init__(self, plan: Plan, members: pd.DataFrame, finer: Sequence[Setting]) -> None:
+        self.runs = members[members["stage"] == "search"]
+        self.settings, self.code = _coded(plan, self.runs)
+        self.common = [plan.on_common_grid.get((one.optimizer, one.lr)) for one in self.settings]
+        tuned, others = {f.name: f for f in plan.tuned}, {*plan.refinement} - {*finer}
 
+        def unusual(one: Setting) -> bool:
+            return any(name in tuned and tuned[name].tells(level, one.optimizer) for name, level in one.further)
 
-def _on_grid(plan: Plan, search: pd.DataFrame) -> pd.Series:
-    """Which runs have a rate of the grid, and usual values of what is tuned around the best."""
-    rows = _common_rates(plan, search).notna()
-    for f in plan.tuned:
-        rows &= search[f.name].isna() | (search[f.name] == search["optimizer"].map(f.usual))
-    return rows
-
-
-def _unfinished_rounds(plan: Plan, search: pd.DataFrame, finer: pd.Series, by: str) -> list[int]:
-    """Which runs belong to a round of the refinement that is not complete."""
-    rounds = [finer.index[finer.isin([*one.get(by, ())])] for one in plan.refined]
-    return [run for runs in rounds if not search.loc[runs, "status"].isin(ENDED).all() for run in runs]
+        pairs = zip(self.settings, self.common, strict=True)
+        self.beside = {k for k, (one, rate) in enumerate(pairs) if rate is None or unusual(one)}
+        self.out = {k for k in self.beside if self.settings[k] in others}
 
 
 def setting_columns(plan: Plan) -> list[str]:
     return ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
 
 
-def _among(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
-    """Which rows are among the others."""
-    if others.empty:
-        return pd.Series(False, index=rows.index)
-    both = pd.concat([others, rows])
-    codes = both.groupby(list(rows), sort=False, dropna=False).ngroup().to_numpy()
-    return pd.Series(np.isin(codes[len(others) :], codes[: len(others)]), index=rows.index)
-
-
 def losses_of(plan: Plan, members: pd.DataFrame, criterion: Criterion) -> Losses:
     if plan.folds is not None:
         members = members[members[FOLD].notna()]
-    if members.empty or criterion.column not in members:
-        return Losses([], np.zeros((0, 0, 0)), [])
+    return _losses(members, *_coded(plan, members), criterion)
+
+
+def _coded(plan: Plan, members: pd.DataFrame) -> tuple[list[Setting], np.ndarray]:
+    """The settings in the order in which they are met, and (runs,) which of them each run has."""
+    if members.empty:
+        return [], np.zeros(0, dtype=np.intp)
     names = setting_columns(plan)
     code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(code, return_index=True)
-    settings = [setting_of(row) for row in members.iloc[first][names].to_dict("records")]
-    seeds, column = np.unique(members["seed"], return_inverse=True)
-    loss = (criterion.sign * members[criterion.column]).where(members["status"] != "diverged").fillna(math.inf)
-    folds, fold = np.unique(fold_codes(members), return_inverse=True)
-    values = np.full((len(settings), len(seeds), len(folds)), math.nan)
+    return [setting_of(row) for row in members.iloc[first][names].to_dict("records")], code
+
+
+def _losses(runs: pd.DataFrame, settings: Sequence[Setting], code: np.ndarray, criterion: Criterion) -> Losses:
+    if runs.empty or criterion.column not in runs:
+        return Losses([], np.zeros((0, 0, 0)), [])
+    code, met = pd.factorize(code)
+    seeds, column = np.unique(runs["seed"], return_inverse=True)
+    loss = (criterion.sign * runs[criterion.column]).where(runs["status"] != "diverged").fillna(math.inf)
+    folds, fold = np.unique(fold_codes(runs), return_inverse=True)
+    values = np.full((len(met), len(seeds), len(folds)), math.nan)
     values[code, column, fold] = loss.to_numpy(float)
-    steps = members["step"].where(members["status"] == "finished", 0).to_numpy()
-    longest = np.zeros(len(settings), dtype=np.int64)
+    steps = runs["step"].where(runs["status"] == "finished", 0).to_numpy()
+    longest = np.zeros(len(met), dtype=np.int64)
     np.maximum.at(longest, code, steps.astype(np.int64))
-    return Losses(settings, values, longest.tolist())
+    return Losses([settings[k] for k in met], values, longest.tolist())
 
 
 def fold_codes(members: pd.DataFrame) -> np.ndarray:
