@@ -34,14 +34,13 @@ def learning_table(curves: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for (optimizer, metric), part in curves.groupby(["optimizer", "metric"], sort=False):
+    known = curves.assign(value=curves["value"].where(np.isfinite(curves["value"]), np.inf))  # NaN is a missing point
+    for (optimizer, metric), part in known.groupby(["optimizer", "metric"], sort=False):
         wide = part.pivot_table(index="step", columns="member", values="value", aggfunc="last", dropna=False)
         diverged = set(part.loc[part["status"] == "diverged", "member"]) if "status" in part else set()
-        there = part.assign(there=1).pivot_table(index="step", columns="member", values="there").notna()
-        broken = (there & ~np.isfinite(wide)).cummax()
-        for member in wide.columns:
-            if member in diverged:
-                broken[member] |= ~there[member] & ~there[member][::-1].cummax()[::-1]
+        broken = np.isinf(wide).cummax()
+        for member in diverged.intersection(wide.columns):
+            broken[member] |= wide[member].bfill().isna()
         wide = wide.mask(broken, np.inf)
         spread = {"mean": wide.mean(axis=1), "low": wide.min(axis=1), "high": wide.max(axis=1)}
         spread["seeds"] = wide.notna().sum(axis=1)
