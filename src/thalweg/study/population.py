@@ -154,7 +154,7 @@ def _planned(given: list[dict[str, Any]], of: Population) -> tuple[Plan, list[Se
         precision=of.precision,
     )
     has = {
-        label: {n: v for n, v in {**rule.hyperparameters, **rule.options}.items() if n not in dict(rule.changed)}
+        label: {n: v for n, v in rule.arguments.items() if n not in dict(rule.changed)}
         for label, rule in first.formulas.items()
     }
     for level in levels:
