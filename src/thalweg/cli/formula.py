@@ -117,10 +117,9 @@ def _one(rule: Formula) -> str:
     if rule.departs:
         start = " " * cell_len(say("departs    {departs}", departs=""))
         lines += wrapped(say("departs    {departs}", departs=say(rule.departs)), width, start)
-    values: dict[str, Any] = {**rule.hyperparameters, **rule.options}
-    margin = max(map(len, values), default=0)
+    margin = max(map(len, rule.arguments), default=0)
     lines += ["", say("hyperparameters and options, with what they are unless changed:")]
-    for key, value in values.items():
+    for key, value in rule.arguments.items():
         default = say("absent") if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         meaning = rule.meanings.get(key)
         words = f"{say(meaning.words)}; {say(meaning.range)}" if meaning else ""
@@ -133,7 +132,6 @@ def _one(rule: Formula) -> str:
 
 
 def _facts(rule: Formula) -> dict[str, Any]:
-    values = {**rule.hyperparameters, **rule.options}
     return {
         "name": rule.name,
         "label": rule.label,
@@ -148,7 +146,7 @@ def _facts(rule: Formula) -> dict[str, Any]:
         "hyperparameters": {
             key: {"default": value}
             | ({"meaning": meaning.words, "range": meaning.range} if (meaning := rule.meanings.get(key)) else {})
-            for key, value in values.items()
+            for key, value in rule.arguments.items()
         },
         "latex": rule.latex(),
     }

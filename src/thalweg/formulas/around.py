@@ -109,7 +109,7 @@ class Around:
     def __signature__(self) -> inspect.Signature:
         """The inner rule's parameters and the wrapper's, each default as it is now."""
         inner, outer = self._inner(), self._parameters(self.wrapper.function)
-        values = {**self.rule.hyperparameters, **self.rule.options}
+        values = self.rule.arguments
         kept = [p if p.default in (p.empty, None) else p.replace(default=values[p.name]) for p in inner.values()]
         more = [p.replace(default=dict(self.own).get(p.name, p.default)) for n, p in outer.items() if n not in inner]
         both = sorted([*kept, *more], key=lambda p: (p.kind is p.KEYWORD_ONLY, p.name not in RESERVED))

@@ -95,6 +95,11 @@ class Formula(Typeset):
         return self.equations.state_names
 
     @property
+    def arguments(self) -> dict[str, float | Option]:
+        """Its hyperparameters and options."""
+        return {**self.hyperparameters, **self.options}
+
+    @property
     def label(self) -> str:
         return self.written(self.changed)
 
@@ -123,7 +128,7 @@ class Formula(Typeset):
         """
         assert self.function is not None
         absent = {name for name, default in signature(self.function, self.name)[1].items() if default is None}
-        values: dict[str, float | Option] = {**self.hyperparameters, **self.options}
+        values = self.arguments
         for name, value in changes.items():
             if name not in values:
                 raise FormulaError(unknown("hyperparameter", name, values, self.name))

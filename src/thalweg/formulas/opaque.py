@@ -26,6 +26,7 @@ class Opaque(Formula):
     """An optimizer without equations.
 
     Attributes:
+        source: where its code is; empty where only its name is known.
         maker: the class, or the function (params, lr) → optimizer.
         changed: what is given instead of its defaults; what `functools.partial` fixes may be of any type.
         types: of its numbers, as PyTorch is to be given them.
@@ -33,13 +34,6 @@ class Opaque(Formula):
 
     maker: Any = field(default=None, repr=False, compare=False)
     types: Mapping[str, type] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def origin(self) -> str:
-        """Where its code is; empty where only its name is known."""
-        if self.maker is None:
-            return ""
-        return f"{self.maker.__module__}.{self.maker.__qualname__}"
 
     @property
     def is_class(self) -> bool:
@@ -72,7 +66,7 @@ class Opaque(Formula):
         return self.types[name](value) if name in self.types else value
 
     def latex(self) -> str:
-        return r"\text{" + self.origin.replace("_", r"\_") + "}"
+        return r"\text{" + self.source.replace("_", r"\_") + "}"
 
     def build(self, parameters: Sequence[Any], **values: float) -> Any:
         """An optimizer of these parameters.

@@ -18,32 +18,11 @@ import sympy as sp
 
 from ..errors import FormulaError
 
-__all__ = [
-    "column_mean",
-    "columns",
-    "diagonal",
-    "dot",
-    "eigenvectors",
-    "identity",
-    "matmul",
-    "matrix_power",
-    "mean",
-    "norm",
-    "orthogonal",
-    "qr",
-    "resolution",
-    "rms",
-    "row_mean",
-    "rows",
-    "sort_columns",
-    "total",
-    "transpose",
-]
-
 
 class OperationBase(sp.Function):
     """A function of a whole tensor; `needs` says how many of its arguments, the first ones, are tensors."""
 
+    nargs = 1
     needs: ClassVar[int] = 1
     negative: ClassVar[bool] = True  # whether it may be below 0
 
@@ -60,19 +39,17 @@ class OperationBase(sp.Function):
 class norm(OperationBase):
     """√Σx² over the tensor."""
 
-    nargs, negative = 1, False
+    negative = False
 
 
 class mean(OperationBase):
     """The mean over the tensor."""
 
-    nargs = 1
-
 
 class rms(OperationBase):
     """√ of the mean of x² over the tensor."""
 
-    nargs, negative = 1, False
+    negative = False
 
 
 class dot(OperationBase):
@@ -85,37 +62,31 @@ class dot(OperationBase):
 class total(OperationBase):
     """The sum over all weights of the model; of one number per tensor, over its tensors."""
 
-    nargs = 1
-
 
 class row_mean(OperationBase):
     """The mean of each row."""
-
-    nargs = 1
 
 
 class column_mean(OperationBase):
     """The mean of each column."""
 
-    nargs = 1
-
 
 class rows(OperationBase):
     """How many rows the matrix has."""
 
-    nargs, negative = 1, False
+    negative = False
 
 
 class columns(OperationBase):
     """How many columns the matrix has."""
 
-    nargs, negative = 1, False
+    negative = False
 
 
 class resolution(OperationBase):
     """The distance from 1 to the next number of the tensor's dtype."""
 
-    nargs, negative = 1, False
+    negative = False
 
 
 class matmul(OperationBase):
@@ -128,8 +99,6 @@ class matmul(OperationBase):
 class transpose(OperationBase):
     """The transpose of a matrix, x.T."""
 
-    nargs = 1
-
     @classmethod
     def eval(cls, x: Any) -> Any:
         return x.args[0] if isinstance(x, transpose) else None
@@ -138,13 +107,9 @@ class transpose(OperationBase):
 class diagonal(OperationBase):
     """The diagonal of a square matrix, as one row."""
 
-    nargs = 1
-
 
 class identity(OperationBase):
     """The identity matrix of the shape of a square one."""
-
-    nargs = 1
 
 
 class orthogonal(OperationBase):
@@ -187,13 +152,9 @@ class orthogonal(OperationBase):
 class eigenvectors(OperationBase):
     """The eigenvectors of a symmetric matrix as columns, those of the largest eigenvalue first."""
 
-    nargs = 1
-
 
 class qr(OperationBase):
     """Q of x = QR: the columns made orthogonal one after another; of a matrix with more columns than rows, its rows."""
-
-    nargs = 1
 
 
 class matrix_power(OperationBase):
@@ -209,6 +170,7 @@ class sort_columns(OperationBase):
     needs = 2
 
 
+WORDS = tuple(sorted(word.__name__ for word in OperationBase.__subclasses__()))
 _LOCK = threading.RLock()
 _depth = 0
 

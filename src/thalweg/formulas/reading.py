@@ -36,7 +36,7 @@ _FUNCTIONS = (sp.Abs, sp.sign, sp.exp, sp.log, sp.tanh, sp.sin, sp.cos, sp.Min, 
 ELEMENTWISE = (sp.Add, sp.Mul, sp.Pow, *_FUNCTIONS, sp.Piecewise, sp.UnevaluatedExpr, ExprCondPair)
 CONDITIONS = (sp.core.relational.Relational, sp.And, sp.Or, sp.Not, sp.logic.boolalg.BooleanAtom)
 _NOT_NUMBERS = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I)
-_WORDS = ", ".join((*vocabulary.__all__, *operations.__all__))
+_WORDS = ", ".join((*vocabulary.__all__, *operations.WORDS))
 
 
 def signature(function: Callable[..., Update], rule: str) -> tuple[dict[str, float], dict[str, Option]]:
@@ -235,7 +235,7 @@ def with_vocabulary(function: Callable[..., Update]) -> Callable[..., Update]:
     if not isinstance(function, types.FunctionType):
         return function
     words = {name: getattr(vocabulary, name) for name in vocabulary.__all__}
-    for name in operations.__all__:
+    for name in operations.WORDS:
         present = function.__globals__.get(name)
         if not isinstance(present, types.FunctionType) or present.__module__ != function.__module__:
             words[name] = getattr(operations, name)

@@ -154,7 +154,7 @@ def elsewhere(rule: Formula, changes: Mapping[str, Any]) -> str:
     >>> elsewhere(get("sgd"), {"nesterov": True, "momentum": 0.9})
     ' A rule that grew from sgd has it: nesterov(momentum=0.9).'
     """
-    if changes.keys() <= _own(rule).keys():
+    if changes.keys() <= rule.arguments.keys():
         return ""
     grown = [rule.name]
     for one in grown:  # which becomes longer: the nearest relatives come first
@@ -162,21 +162,17 @@ def elsewhere(rule: Formula, changes: Mapping[str, Any]) -> str:
     fitting = [
         heir
         for heir in (FORMULAS[name] for name in grown[1:])
-        if changes.keys() <= {*_own(heir), *(name for d in heir.drop_ins for name in d.chosen_by)}
+        if changes.keys() <= {*heir.arguments, *(name for d in heir.drop_ins for name in d.chosen_by)}
     ]
     classes = {d.name for d in rule.drop_ins}
     alike = [heir for heir in fitting if classes & {d.name for d in heir.drop_ins}]  # of the same class in torch
     given = {name: value for name, value in changes.items() if value is not None}
     found = [
-        calls.write(heir.name, {name: given[name] for name in given if name in _own(heir)})
+        calls.write(heir.name, {name: given[name] for name in given if name in heir.arguments})
         for heir in (alike or fitting)[:2]
     ]
     rules = say(" or ").join(found)
     return say(" A rule that grew from {rule} has it: {rules}.", rule=rule.name, rules=rules) if found else ""
-
-
-def _own(rule: Formula) -> dict[str, Any]:
-    return {**rule.hyperparameters, **rule.options}
 
 
 def known(text: str | Formula) -> Formula:

@@ -30,7 +30,7 @@ class TensorPrinter(Printer):
     def call(self, function: str, *arguments: str) -> str:
         if function in ("maximum", "minimum"):
             arguments = tuple(f"_tensor({a}, w)" for a in arguments)
-        place = "_ops" if function in operations.__all__ else "_torch"
+        place = "_ops" if function in operations.WORDS else "_torch"
         return f"{place}.{function}({', '.join(arguments)})"
 
     def choose(self, condition: str, yes: str, no: str) -> str:

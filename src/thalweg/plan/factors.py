@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class Kind:
         name: the column of tables.
         argument: of `compare`; with a hyphen for each underscore also the option of the command line.
         words, many: what sentences call one and several.
-        read: what a user gives → (level, the object behind it); raises a sentence.
+        read: what a user gives → the object that a level names, or the level itself; raises a sentence.
         named: whether a level is the label of an object.
         in_files: whether such an object may be given as ``file.py:name`` or ``package.module:name``.
     """
@@ -73,9 +73,13 @@ class Kind:
     argument: str
     words: str
     many: str
-    read: Callable[[Any], tuple[Level, Any]]
+    read: Callable[[Any], Any]
     named: bool = False
     in_files: bool = False
+
+    def level(self, thing: Any) -> Any:
+        """The level of what `read` gives."""
+        return thing if not self.named else "none" if thing is None else thing.label
 
 
 @dataclass(frozen=True)
@@ -134,8 +138,8 @@ def factor(kind: Kind, values: Any) -> Factor:
     objects: dict[Any, Any] = {}
     specs: dict[str, str] = {}
     for item in sequence(kind.argument, values):
-        level, thing, spec = _read(kind, item)
-        if level in objects:
+        thing, spec = _read(kind, item)
+        if (level := kind.level(thing)) in objects:
             if isinstance(thing, opaque.Opaque) and thing.maker is not objects[level].maker:
                 raise PlanError(
                     "two optimizers are called {name}; give each function or class a name of its own.",
@@ -170,9 +174,9 @@ def stored(
         check: called with a label and the object found for it; raises if that is not what was stored.
     """
     if not kind.named:
-        pairs = [kind.read(level) for level in sequence(kind.argument, levels)]
+        values = tuple(map(kind.read, sequence(kind.argument, levels)))
         applies = None if only is None else tuple(map(str, only))
-        return Factor(kind, kind.name, tuple(level for level, _ in pairs), dict(pairs), {}, applies, usual or {})
+        return Factor(kind, kind.name, values, {value: value for value in values}, {}, applies, usual or {})
     labels = tuple(None if level is None else str(level) for level in sequence(kind.argument, levels))
     return Factor(kind, kind.name, labels, _LazyObjects(kind, labels, specs, objects or {}, check), dict(specs))
 
@@ -203,7 +207,7 @@ class _LazyObjects(Mapping[Any, Any]):
         if self.kind.in_files:
             trust.check(spec or label)
         try:
-            return _read(self.kind, spec or label)[1]
+            return _read(self.kind, spec or label)[0]
         except UsageError as error:
             if spec is not None:
                 raise PlanError(
@@ -221,12 +225,12 @@ class _LazyObjects(Mapping[Any, Any]):
         return len(self.labels)
 
 
-def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
-    """(level, object, spec) of one thing a user gave."""
+def _read(kind: Kind, item: Any) -> tuple[Any, str | None]:
+    """(object, spec) of one thing a user gave."""
     if kind is OPTIMIZER and isinstance(item, str) and is_text(item):
-        return *kind.read(item), item
+        return kind.read(item), item
     if not (kind.in_files and isinstance(item, str) and is_spec(item)):
-        return *kind.read(item), None
+        return kind.read(item), None
     with opened(item, PlanError) as definition:
         thing = definition.get()
     if kind is OPTIMIZER and not isinstance(thing, Formula) and not opaque.is_maker(thing):
@@ -237,13 +241,13 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
             kind=type(thing).__name__,
         )
     path, _, name = item.rpartition(":")
-    return *kind.read(thing), f"{Path(path).resolve()}:{name}" if path.endswith(".py") else item
+    return kind.read(thing), f"{Path(path).resolve()}:{name}" if path.endswith(".py") else item
 
 
 # What a user may give for a level of each kind
 
 
-def _optimizer(item: Any) -> tuple[str, Formula]:
+def _optimizer(item: Any) -> Formula:
     if isinstance(item, torch.optim.Optimizer):
         raise PlanError(
             "{item} is an optimizer of one model's weights, and every run has weights of its own: give the class, "
@@ -257,68 +261,50 @@ def _optimizer(item: Any) -> tuple[str, Formula]:
             item=repr(item),
             names=", ".join(formulas.names()),
         )
-    rule = formulas.get(item) if isinstance(item, str | Formula) else formulas.of(item)
-    return rule.label, rule
+    return formulas.get(item) if isinstance(item, str | Formula) else formulas.of(item)
 
 
-def _rate(item: Any) -> tuple[float, float]:
+def _rate(item: Any) -> float:
     if isinstance(item, bool) or not isinstance(item, int | float | np.number) or not 0 < item < math.inf:
         raise PlanError("rate {item} is not allowed: a learning rate is a positive number.", item=repr(item))
-    return float(item), float(item)
+    return float(item)
 
 
-def _schedule(item: Any) -> tuple[str, schedules.Schedule]:
-    schedule = schedules.get(item)
-    return schedule.label, schedule
-
-
-def _regularizer(item: Any) -> tuple[str, regularizers.Regularizer | None]:
-    regularizer = regularizers.get(item)
-    return ("none" if regularizer is None else regularizer.label), regularizer
-
-
-def _loss(item: Any) -> tuple[str, losses.Measure]:
-    measure = losses.get(item)
-    return losses.name_of(measure), measure
-
-
-def _batch_size(item: Any) -> tuple[str | int, str | int]:
+def _batch_size(item: Any) -> str | int:
     if isinstance(item, str) and item != FULL:
         raise PlanError(
             "batch size {item} is not allowed: give a number of samples, or {full} for all of them.",
             item=repr(item),
             full=repr(FULL),
         )
-    size = FULL if item == FULL else COUNT.check("batch_size", item, PlanError)
-    return size, size
+    return FULL if item == FULL else COUNT.check("batch_size", item, PlanError)
 
 
-def _stored_batch_size(item: Any) -> tuple[str | int, str | int]:
+def _stored_batch_size(item: Any) -> str | int:
     """As given, or 0 where a DataLoader decides."""
-    return (0, 0) if item == 0 else _batch_size(item)
+    return 0 if item == 0 else _batch_size(item)
 
 
-def _model(item: Any) -> tuple[Level, Level]:
-    return item, item  # what the problem calls it, which has checked it; None where it has one
+def _model(item: Any) -> Level:
+    return item  # what the problem calls it, which has checked it; None where it has one
 
 
-def _value(item: Any) -> tuple[Level, Level]:
+def _value(item: Any) -> Level:
     if not isinstance(item, int | float | bool | str | np.number | np.bool_):
         raise PlanError(
             "{item} is not a value of a hyperparameter; give numbers, or an option's names.", item=repr(item)
         )
     plain = item.item() if isinstance(item, np.generic) else item
-    value = float(plain) if isinstance(plain, int) and not isinstance(plain, bool) else plain
-    return value, value
+    return float(plain) if isinstance(plain, int) and not isinstance(plain, bool) else plain
 
 
 OPTIMIZER = Kind("optimizer", "optimizers", mark("optimizer"), mark("optimizers"), _optimizer, True, True)
 RATE = Kind("lr", "rates", mark("rate"), mark("rates"), _rate)
-SCHEDULE = Kind("schedule", "schedules", mark("schedule"), mark("schedules"), _schedule, named=True)
-REGULARIZER = Kind("regularizer", "regularizers", mark("regularizer"), mark("regularizers"), _regularizer, named=True)
-LOSS = Kind("loss", "losses", mark("loss"), mark("losses"), _loss, True, True)
+SCHEDULE = Kind("schedule", "schedules", mark("schedule"), mark("schedules"), schedules.get, True)
+REGULARIZER = Kind("regularizer", "regularizers", mark("regularizer"), mark("regularizers"), regularizers.get, True)
+LOSS = Kind("loss", "losses", mark("loss"), mark("losses"), losses.get, True, True)
 BATCH_SIZE = Kind("batch_size", "batch_sizes", mark("batch size"), mark("batch sizes"), _batch_size)
-STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", mark("batch size"), mark("batch sizes"), _stored_batch_size)
+STORED_BATCH_SIZE = replace(BATCH_SIZE, read=_stored_batch_size)
 MODEL = Kind("model", "models", mark("model"), mark("models"), _model)
 
 # in every plan; hyperparameters come after

@@ -106,7 +106,8 @@ class Folds:
             )
         return rows
 
-    def _rows(self, splitter: Any, ready: Prepared) -> list[Rows]:
+    @staticmethod
+    def _rows(splitter: Any, ready: Prepared) -> list[Rows]:
         return split(splitter, Rowed.of_pool(ready))
 
     def to_json(self) -> dict[str, Any]:

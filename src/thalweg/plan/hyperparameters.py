@@ -49,12 +49,12 @@ def varied_by(
             raise PlanError(
                 "{name} is a column of the study's table; give that hyperparameter another name.", name=repr(name)
             )
-        labels = tuple(label for label, rule in rules.items() if name in _arguments(rule))
+        labels = tuple(label for label, rule in rules.items() if name in rule.arguments)
         if not labels and own:
             factors.append(replace(factor(hyperparameter(name), values), only=tuple(rules)))
             continue
         if not labels:
-            names = dict.fromkeys(n for rule in rules.values() for n in _arguments(rule) if n != "lr")
+            names = dict.fromkeys(n for rule in rules.values() for n in rule.arguments if n != "lr")
             words = unknown("hyperparameter of these optimizers", str(name), names)
             hint = next(filter(None, (elsewhere(rule, {name: None}) for rule in rules.values())), "")
             raise PlanError(f"{words} {CLIPPING[name]}" if name in CLIPPING else words + hint)
@@ -76,23 +76,17 @@ def varied_by(
 
 def accepted(rule: Formula, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the changes that the formula has."""
-    arguments = _arguments(rule)
-    return {name: value for name, value in changes.items() if name in arguments}
-
-
-def _arguments(rule: Formula) -> dict[str, Any]:
-    return {**rule.hyperparameters, **rule.options}
+    return {name: value for name, value in changes.items() if name in rule.arguments}
 
 
 def defaults_of(rules: Mapping[str, Formula], factors: Sequence[Factor]) -> dict[str, dict[str, Any]]:
     """Each formula's own rate, and its values of what varies and it has."""
     varied = [f for f in factors if f.varied]
     names = {label: ("lr", *(f.name for f in varied if label in (f.only or ()))) for label in rules}
-    values = {label: _arguments(rule) for label, rule in rules.items()}
     return {
-        label: {n: values[label][n] for n in names[label] if n in values[label]}
-        for label in rules
-        if values[label]["lr"] > 0
+        label: {n: rule.arguments[n] for n in names[label] if n in rule.arguments}
+        for label, rule in rules.items()
+        if rule.hyperparameters["lr"] > 0
     }
 
 

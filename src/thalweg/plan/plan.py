@@ -651,7 +651,7 @@ def _with_states(plan: Plan) -> Plan:
 def equations_text(rule: Formula) -> list[str]:
     """A formula's equations and defaults as text, to recognise it by."""
     if isinstance(rule, Opaque):
-        return [rule.origin, *(f"{name}={value!r}" for name, value in rule.hyperparameters.items() if name != "lr")]
+        return [rule.source, *(f"{name}={value!r}" for name, value in rule.hyperparameters.items() if name != "lr")]
     e = rule.equations
     defaults = [f"{name}={value!r}" for name, value in rule.hyperparameters.items() if name != "lr"]
     return [f"step = {e.step}", *(f"{n} = {v}" for n, v in e.states), *(f"{n}0 = {v}" for n, v in e.initial), *defaults]

@@ -45,8 +45,14 @@ class Swaps(Folds):
     sizes: tuple[int, ...] = ()
     used: int = 0
 
-    def _rows(self, splitter: Any, ready: Prepared) -> list[Rows]:
-        return _rows(splitter, ready)
+    @staticmethod
+    def _rows(splitter: Any, ready: Prepared) -> list[Rows]:
+        """For each part the rows of the pool to train on, and those of the part."""
+        places = _places(ready)
+        judging = [places[part.numpy()] for _, part in split(splitter, _training(ready))]
+        everywhere = np.arange(len(places))
+        pairs = [(np.setdiff1d(everywhere, part), np.sort(part)) for part in judging]
+        return [(torch.from_numpy(training), torch.from_numpy(part)) for training, part in pairs]
 
     def samples(self, used: int) -> int:
         """How many samples so many of the parts have."""
@@ -108,7 +114,7 @@ def _cut(ready: Prepared) -> Swaps:
     classes = None if part.labels is None or part.groups is not None else np.unique(part.labels, return_counts=True)
     stratified = classes is not None and classes[1].min() >= count
     splitter = shuffled(count, stratified, part.groups is not None, seed=0)
-    rows = _rows(splitter, ready)
+    rows = Swaps._rows(splitter, ready)
     return Swaps.of(splitter, arguments_of(splitter), rows, sizes=tuple(len(judging) for _, judging in rows))
 
 
@@ -123,12 +129,3 @@ def _places(ready: Prepared) -> np.ndarray:
     """Where the rows of train, and then of validation, stand in the pool."""
     assert ready.order is not None  # only a DataLoader has none
     return places_of(ready.order)
-
-
-def _rows(splitter: Any, ready: Prepared) -> list[Rows]:
-    """For each part the rows of the pool to train on, and those of the part."""
-    places = _places(ready)
-    judging = [places[part.numpy()] for _, part in split(splitter, _training(ready))]
-    everywhere = np.arange(len(places))
-    pairs = [(np.setdiff1d(everywhere, part), np.sort(part)) for part in judging]
-    return [(torch.from_numpy(training), torch.from_numpy(part)) for training, part in pairs]

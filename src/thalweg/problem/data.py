@@ -33,13 +33,9 @@ def read(part: Any, where: str, dtype: torch.dtype, layout: Layout = USUAL) -> S
     """
     samples = _samples(part, where, layout)
     inputs = _tensors(samples.inputs, f"{where} inputs", dtype)
+    targets = _tensors(samples.plain_targets, f"{where} targets", dtype)
     if isinstance(samples.targets, Weighted):
-        targets: Any = Weighted(
-            _tensors(samples.targets.targets, f"{where} targets", dtype),
-            _weights(samples.targets.weights, f"{where} weights", dtype),
-        )
-    else:
-        targets = _tensors(samples.targets, f"{where} targets", dtype)
+        targets = Weighted(targets, _weights(samples.targets.weights, f"{where} weights", dtype))
     samples = Samples(inputs, targets)
     _check_rows(samples, where)
     return samples

@@ -138,9 +138,7 @@ class _File:
 class _Csv(_File):
     """Rows below a line of names; cells may be empty."""
 
-    def __init__(self, path: Path, lines: Lines) -> None:
-        super().__init__(path, lines)
-        self.header: list[str] | None = None
+    header: list[str] | None = None
 
     def line(self, text: str) -> None:
         try:

@@ -131,9 +131,9 @@ class Run:
         """The candidate's optimizer of these parameters, or groups of them: torch.optim's class where it has one that
         is the same rule, `tw.optim`'s for others, or your own."""
         rule = self._formula
-        changes = {n: v for n, v in self._hyperparameters.items() if n in {**rule.hyperparameters, **rule.options}}
+        changes = {n: v for n, v in self._hyperparameters.items() if n in rule.arguments}
         rule = rule.with_(**changes) if changes else rule
-        self.used |= {"optimizer", "lr", *rule.hyperparameters, *rule.options}  # also those at their defaults
+        self.used |= {"optimizer", "lr", *rule.arguments}  # also those at their defaults
         if isinstance(rule, Opaque):
             return _asking(rule.build(list(params), lr=self._lr))
         drop_in = torch_class(rule)

@@ -29,7 +29,7 @@ from .expressions import Plain
 # words of a formula that see a matrix; the others are of a tensor in any shape
 _OF_MATRICES = tuple(
     getattr(operations, name)
-    for name in operations.__all__
+    for name in operations.WORDS
     if name not in ("dot", "mean", "norm", "resolution", "rms", "total")
 )
 _SIZES = {shapes.ONE: "1", shapes.ROWS: "w.shape[-2]", shapes.COLUMNS: "w.shape[-1]"}

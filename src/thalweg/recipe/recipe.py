@@ -240,7 +240,7 @@ def _own_line(rule: Opaque, lr: float, spec: str | None, parameters: str) -> str
     """The line of an optimizer without equations: a class of torch.optim, or what stands in a file."""
     numbers = {"lr": lr} | {name: rule.typed(name, value) for name, value in rule.changed}
     given = _arguments(numbers)
-    if spec is None and rule.origin.startswith("torch.optim."):
+    if spec is None and rule.source.startswith("torch.optim."):
         return f"torch.optim.{rule.maker.__name__}({parameters}, {given})"
     if spec is None:
         raise PlanError(

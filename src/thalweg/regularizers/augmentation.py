@@ -55,7 +55,6 @@ class Shift(_Augmentation):
 
     pixels: int = whole(1, 0, 1_000_000, unit="pixels")
     name: ClassVar[str] = "shift"
-    varying: ClassVar[tuple[str, ...]] = ("pixels",)
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         by = (torch.floor(uniform[:, :2] * (2 * amount + 1)) - amount).to(torch.int64)  # (samples, 2)
@@ -79,7 +78,6 @@ class Flip(_Augmentation):
 
     p: float = number(0.5, 0, 1)
     name: ClassVar[str] = "flip"
-    varying: ClassVar[tuple[str, ...]] = ("p",)
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         mirrored = uniform[:, 0].reshape(-1, 1, 1, 1) < amount
@@ -102,7 +100,6 @@ class Crop(_Augmentation):
 
     scale: float = number(0.7, 0, 1, above=True)
     name: ClassVar[str] = "crop"
-    varying: ClassVar[tuple[str, ...]] = ("scale",)
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         side = torch.sqrt(amount + (1 - amount) * uniform[:, 0])
@@ -130,7 +127,6 @@ class Rotate(_Augmentation):
 
     degrees: float = number(10.0, 0, 180)
     name: ClassVar[str] = "rotate"
-    varying: ClassVar[tuple[str, ...]] = ("degrees",)
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         angle = ((2 * uniform[:, 0] - 1) * amount * (torch.pi / 180)).reshape(-1, 1, 1)

@@ -34,7 +34,6 @@ class EMA(Regularizer):
 
     decay: float = number(0.99, 0, 1, below=True)
     name: ClassVar[str] = "ema"
-    varying: ClassVar[tuple[str, ...]] = ("decay",)
     exclusive: ClassVar[str] = "averages"
 
     def share(self, step: int, per_epoch: int, total: int) -> float:
@@ -69,7 +68,6 @@ class SWA(Regularizer):
 
     start: float = number(0.75, 0, 1, below=True)
     name: ClassVar[str] = "swa"
-    varying: ClassVar[tuple[str, ...]] = ("start",)
     exclusive: ClassVar[str] = "averages"
 
     def share(self, step: int, per_epoch: int, total: int) -> float:

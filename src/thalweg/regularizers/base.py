@@ -64,15 +64,15 @@ class Mixed(NamedTuple):
 class Regularizer(Declared, ABC):
     """A regularizer: what keeps a model from fitting its training data alone.
 
-    A subclass is a frozen dataclass. Fields named in `varying` are its strengths: members of one block may
-    differ in them. Every other field belongs to the program.
+    A subclass is a frozen dataclass. Its fields are its strengths: members of one block may differ in them. Those named
+    in `shared` belong to the program instead.
 
     Every hook takes `amounts`, what `amounts` made of the strengths, as scalars of the weights' dtype.
     """
 
     error = PlanError
     registry: ClassVar[dict[str, type[Regularizer]]] = {}
-    varying: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:
@@ -89,12 +89,12 @@ class Regularizer(Declared, ABC):
     @property
     def program(self) -> Hashable:
         """What two members must have in common to be trained in one block."""
-        shared = (f.name for f in fields(self) if f.init and f.name not in self.varying)  # pyright: ignore
-        return (self.name, *((name, getattr(self, name)) for name in shared))
+        return (self.name, *((name, getattr(self, name)) for name in self.shared))
 
     @property
     def strengths(self) -> tuple[float, ...]:
-        return tuple(float(getattr(self, name)) for name in self.varying)
+        names = (f.name for f in fields(self) if f.init and f.name not in self.shared)  # pyright: ignore
+        return tuple(float(getattr(self, name)) for name in names)
 
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
         """Raise PlanError, in one sentence, where such data or such a loss cannot be regularized so."""

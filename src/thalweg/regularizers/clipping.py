@@ -29,7 +29,6 @@ class ClipNorm(Regularizer):
 
     max_norm: float = number(1.0, 0, above=True)
     name: ClassVar[str] = "clip_norm"
-    varying: ClassVar[tuple[str, ...]] = ("max_norm",)
 
     def gradient(self, gradients: Tensors, amounts: Tensors) -> Tensors:
         norm = torch.stack([torch.linalg.vector_norm(g) for g in gradients]).norm()
@@ -59,7 +58,6 @@ class ClipValue(Regularizer):
 
     max_value: float = number(1.0, 0, above=True)
     name: ClassVar[str] = "clip_value"
-    varying: ClassVar[tuple[str, ...]] = ("max_value",)
 
     def gradient(self, gradients: Tensors, amounts: Tensors) -> Tensors:
         return tuple(torch.clamp(g, -amounts[0], amounts[0]) for g in gradients)

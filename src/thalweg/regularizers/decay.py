@@ -28,7 +28,6 @@ class DecoupledDecay(Regularizer):
 
     decay: float = number(0.01, 0)
     name: ClassVar[str] = "decoupled_decay"
-    varying: ClassVar[tuple[str, ...]] = ("decay",)
 
     def shrink(self, lr: float) -> float:
         return 1 - lr * self.decay

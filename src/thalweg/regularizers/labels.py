@@ -33,7 +33,6 @@ class LabelSmoothing(Regularizer):
 
     epsilon: float = number(0.1, 0, 1)
     name: ClassVar[str] = "label_smoothing"
-    varying: ClassVar[tuple[str, ...]] = ("epsilon",)
 
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
         if loss is None:

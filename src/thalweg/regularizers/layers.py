@@ -36,6 +36,7 @@ class Dropout(Regularizer):
 
     p: float = number(0.5, 0, 1, below=True)
     name: ClassVar[str] = "dropout"
+    shared: ClassVar[tuple[str, ...]] = ("p",)
 
     def __call__(self, model: nn.Module) -> None:
         """Set it in the model."""

@@ -30,7 +30,6 @@ class _Mixing(OnBatch):
     """
 
     alpha: float
-    varying: ClassVar[tuple[str, ...]] = ("alpha",)
     exclusive: ClassVar[str] = "mixes"
 
     def fits(self, loss: Loss | None, batch: Samples) -> None:

@@ -68,7 +68,6 @@ class InputNoise(OnBatch):
 
     sigma: float = number(0.1, 0)
     name: ClassVar[str] = "input_noise"
-    varying: ClassVar[tuple[str, ...]] = ("sigma",)
 
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
         real_inputs(self, inputs)
@@ -101,7 +100,6 @@ class WeightNoise(Regularizer):
 
     sigma: float = number(0.01, 0)
     name: ClassVar[str] = "weight_noise"
-    varying: ClassVar[tuple[str, ...]] = ("sigma",)
 
     def draw(self, generator: torch.Generator, inputs: Tensor, weights: Sequence[Tensor]) -> Tensors:
         return tuple(torch.randn(w.shape, generator=generator, dtype=w.dtype) for w in weights)

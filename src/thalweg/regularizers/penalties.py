@@ -45,7 +45,6 @@ class L2(Penalty):
 
     alpha: float = number(1e-4, 0)
     name: ClassVar[str] = "l2"
-    varying: ClassVar[tuple[str, ...]] = ("alpha",)
 
     def penalty(self, weights: Tensors, amounts: Tensors) -> Tensor:
         return amounts[0] / 2 * reduce(add, [w.square().sum() for w in weights])
@@ -73,7 +72,6 @@ class L1(Penalty):
 
     alpha: float = number(1e-5, 0)
     name: ClassVar[str] = "l1"
-    varying: ClassVar[tuple[str, ...]] = ("alpha",)
 
     def penalty(self, weights: Tensors, amounts: Tensors) -> Tensor:
         return amounts[0] * reduce(add, [w.abs().sum() for w in weights])

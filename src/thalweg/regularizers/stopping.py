@@ -57,7 +57,6 @@ class EarlyStopping(Regularizer):
     min_delta: float = number(0.0, 0)
     _memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     name: ClassVar[str] = "early_stopping"
-    varying: ClassVar[tuple[str, ...]] = ("patience", "min_delta")
 
     def __call__(self, loss: float, model: nn.Module) -> bool:
         """Whether to stop, now that the validation loss of this pass is known; then `model` is the best one."""

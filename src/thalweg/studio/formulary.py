@@ -52,7 +52,6 @@ def shown(rule: Formula) -> dict[str, Any]:
 
 
 def _told(rule: Formula) -> dict[str, Any]:
-    values = {**rule.hyperparameters, **rule.options}
     return {
         "name": rule.name,
         "label": rule.label,
@@ -66,7 +65,7 @@ def _told(rule: Formula) -> dict[str, Any]:
         "rate": say(rule.rate),
         "states": list(rule.states),
         "races": rule.equations.races,
-        "values": [_value(rule, name, value) for name, value in values.items()],
+        "values": [_value(rule, name, value) for name, value in rule.arguments.items()],
     }
 
 

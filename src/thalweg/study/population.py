@@ -154,7 +154,7 @@ def _planned(given: list[dict[str, Any]], of: Population) -> tuple[Plan, list[Se
         precision=of.precision,
     )
     has = {
-        label: {n: v for n, v in {**rule.hyperparameters, **rule.options}.items() if n not in dict(rule.changed)}
+        label: {n: v for n, v in rule.arguments.items() if n not in dict(rule.changed)}
         for label, rule in first.formulas.items()
     }
     for level in levels:
@@ -178,11 +178,12 @@ def _planned(given: list[dict[str, Any]], of: Population) -> tuple[Plan, list[Se
 
 def _levels(one: Mapping[str, Any]) -> dict[str, Any]:
     """The levels of a setting as a plan has them."""
-    rule = OPTIMIZER.read(one["optimizer"])[1]
+    rule = OPTIMIZER.read(one["optimizer"])
     tuned = {name: value for name, value in one.items() if name not in _FIXED}
     if tuned:
         changed(rule, tuned)  # refuses what it lacks, and values of the wrong kind
-    return {name: (_FIXED.get(name) or hyperparameter(name)).read(value)[0] for name, value in one.items()}
+    kinds = {name: _FIXED.get(name) or hyperparameter(name) for name in one}
+    return {name: kinds[name].level(kinds[name].read(value)) for name, value in one.items()}
 
 
 def _trained(programs: Programs, settings: Sequence[Setting], alone: bool) -> dict[tuple[Setting, int], dict[str, Any]]:
