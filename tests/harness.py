@@ -196,7 +196,7 @@ numba_update = update_by(
 )
 triton_update = update_by(
     lambda rule, w, formats: triton_gpu.compiled(rule.equations, formats, UPDATE_ONLY, w.device),
-    lambda launch: triton_gpu.run([launch]),
+    lambda launch: triton_gpu.Round([launch]).run(),
 )
 
 

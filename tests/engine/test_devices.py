@@ -17,7 +17,7 @@ from thalweg.engine import execute, programs
 from thalweg.errors import PlanError
 from thalweg.population import sizing
 from thalweg.population.place import devices, here
-from thalweg.population.sizing import Memory, block_size
+from thalweg.population.sizing import block_size
 from thalweg.recipe.recipe import recipe
 from thalweg.store.file import Store
 
@@ -125,8 +125,8 @@ def test_names_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_block_has_what_fits_into_a_gpu() -> None:
     free = 10 * 2**30
-    assert block_size(1000, 2, 100, Memory(free, 2**20)) == int(0.8 * free / 2**20)
-    assert block_size(10**9, 2, 100, Memory(free)) == 1
+    assert block_size(1000, 2, 100, free, 2**20) == int(0.8 * free / 2**20)
+    assert block_size(10**9, 2, 100, free) == 1
 
 
 def test_compiled_members_are_of_the_cpu_in_full_precision() -> None:

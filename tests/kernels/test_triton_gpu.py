@@ -173,7 +173,7 @@ class Tensors:
         )
         if factor is not None:
             launch.factor.fill_(factor)
-        triton_gpu.run([launch])
+        triton_gpu.Round([launch]).run()
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "rprop", "adan"])
@@ -310,7 +310,7 @@ def test_the_sum_of_squares(form: str) -> None:
     def total() -> float:
         address = np.array([[0, g.data_ptr()] for g in gradients])
         launch = triton_gpu.Squares(form, address, np.array([len(g) for g in gradients]), CPU)
-        triton_gpu.run([launch])
+        triton_gpu.Round([launch]).run()
         return float(launch.sums.sum())
 
     expected = sum(float(g.double().square().sum()) for g in gradients)

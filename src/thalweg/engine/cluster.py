@@ -21,7 +21,7 @@ from contextlib import suppress
 from functools import partial
 from queue import Empty, Queue, SimpleQueue
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from ..errors import WorkError, first_line
 from ..language import say
@@ -91,8 +91,8 @@ class Cluster:
             )
         return self.count
 
-    def give(self, programs: Members) -> None:
-        """What the jobs to come are of. A problem is sent once; workers begin with the first.
+    def give(self, programs: Members) -> Self:
+        """Itself, told what the jobs to come are of. A problem is sent once; workers begin with the first.
 
         Raises:
             PlanError: something of it cannot be sent.
@@ -111,6 +111,7 @@ class Cluster:
             for _ in range(self.count):
                 self._start(self._hire())
             self._start(self._watch())
+        return self
 
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
         self._run += 1

@@ -20,7 +20,7 @@ from ..population.sizing import CACHE
 from ..population.tensor_updates import update_of
 from ..store.file import ENDED, BlockRow
 from ..verdict.verdict import chosen_settings, seconds_per_step
-from .programs import Program, Programs
+from .programs import Programs, grouped
 
 ROWS = 16  # members whose update is timed at once
 GRADIENT = 1e-3  # so small that sums of its products are no harder to decompose than those of training
@@ -45,7 +45,9 @@ def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.Data
     usual = float(np.mean(known)) if known else 0.0
     shares: dict[tuple[Any, ...], float] = {}
     # Those with kernels first: the share of a program is theirs to say, and what is left of a step the optimizer's own.
-    for (size, loss, model, _, own), blocks in sorted(_by_program(programs, rows).items(), key=lambda one: one[0][-1]):
+    ended = (row for row in rows if row.status in ENDED and row.seconds > 0)
+    groups = grouped(lambda row: programs.of(row.settings[0]), ended)
+    for (size, loss, model, _, own), blocks in sorted(groups.items(), key=lambda one: one[0][-1]):
         steps = sum(row.step * len(row.settings) for row in blocks)
         # A block's time is one thread's: what a member costs on one core.
         seconds = sum(row.seconds for row in blocks) / steps if steps else float("nan")
@@ -57,14 +59,6 @@ def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.Data
     programs_ = [{**dict(zip(names, kind, strict=True)), "seconds": share} for kind, share in shares.items()]
     costs = {"update_seconds": update, "programs": programs_}
     return {"seconds_per_step": {o: seconds_per_step(plan, costs, s) for o, s in chosen.items()}, **costs}
-
-
-def _by_program(programs: Programs, rows: Sequence[BlockRow]) -> dict[Program, list[BlockRow]]:
-    groups: dict[Program, list[BlockRow]] = {}
-    for row in rows:
-        if row.status in ENDED and row.seconds > 0:
-            groups.setdefault(programs.of(row.settings[0]), []).append(row)
-    return groups
 
 
 def _update_seconds(formula: Formula, structure: nn.Module, place: Place) -> float:

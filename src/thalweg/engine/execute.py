@@ -298,7 +298,7 @@ def _note(store: Store, progress: Progress, programs: Members) -> None:
 def _together(ledger: Ledger, programs: Programs, rows: Sequence[BlockRow]) -> Workers:
     """For blocks whose members are batched: threads of this process; on several GPUs a process each; or a cluster."""
     if ledger.cluster is not None:
-        return _cluster(ledger.cluster, programs)
+        return ledger.cluster.give(programs)
     if isinstance(programs.problem.train, DataLoader):
         return Threads(programs, 1)
     several = len(programs.devices) > 1 and len(rows) > 1
@@ -310,7 +310,7 @@ def _workers(ledger: Ledger, programs: Members, rows: Sequence[BlockRow], until:
     """For blocks whose members are not batched: processes, or one thread where there can be none, or where they would
     take longer to start than to work; or a cluster. Processes that have started serve whatever follows."""
     if ledger.cluster is not None:
-        return _cluster(ledger.cluster, programs)
+        return ledger.cluster.give(programs)
     cores = min(programs.at_once, len(rows))
     if isinstance(programs, Loops) and programs.problem.is_command:
         return Threads(programs, cores)  # which only wait for the processes that they have started
@@ -334,11 +334,6 @@ def _processes(ledger: Ledger, programs: Members) -> Workers | None:
     ledger.processes = ledger.processes or Processes(content[0], programs.at_once, names)
     ledger.processes.plan = content[1]
     return ledger.processes
-
-
-def _cluster(cluster: Cluster, programs: Members) -> Workers:
-    cluster.give(programs)
-    return cluster
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from ..plan.plan import Plan
 from ..plan.stored import HALVING
 from ..store.file import BlockRow
 from ..verdict.comparisons import badness
-from .programs import Members
+from .programs import Members, grouped
 
 ETA = 2  # one in so many goes on
 PARTS = (8, 4, 2)  # a rung after this part of the epochs
@@ -104,10 +104,7 @@ def _groups(plan: Plan, settings: Iterable[Setting]) -> list[list[Setting]]:
     """Settings that compete before the end: they share everything that is not a number of the update."""
     numbers = {"lr", *(f.name for f in plan.hyperparameters)}
     names = [f.name for f in plan.factors if f.name not in numbers]
-    groups: dict[tuple, list[Setting]] = {}
-    for setting in settings:
-        groups.setdefault(tuple(plan.level(setting, name) for name in names), []).append(setting)
-    return list(groups.values())
+    return list(grouped(lambda setting: tuple(plan.level(setting, name) for name in names), settings).values())
 
 
 def regrouped(

@@ -34,7 +34,7 @@ from ..store.file import ENDED, BlockRow
 from .block_run import checkpoint_pause
 from .memory import out_of_memory
 from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge, failed
-from .programs import by_program
+from .programs import grouped
 
 Tell = Callable[[Event], None]
 
@@ -57,7 +57,7 @@ class Loops:
 
     @property
     def all(self) -> Mapping[tuple[Any, ...], Sequence[Setting]]:
-        return by_program(self.of, self.plan.settings)
+        return grouped(self.of, self.plan.settings)
 
     @property
     def notes(self) -> list[str]:

@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -29,12 +29,13 @@ from ..population.memory import free_memory
 from ..population.one_by_one import OneByOne
 from ..population.place import CPU, Place, check_device, devices
 from ..population.recomputed import Recomputed
-from ..population.sizing import MEMORY, Memory, block_size
+from ..population.sizing import MEMORY, block_size
 from ..problem.prepare import Prepared
 from ..samples import Samples
 from ..store.file import BlockRow
 
 Program = tuple[Any, ...]
+T = TypeVar("T")
 WORTH = 15.0  # seconds that must be saved: processes take some to start
 FEW = 8  # members in a block whose members are trained one by one, so that each process has several blocks
 
@@ -130,11 +131,11 @@ class Members(Protocol):
         ...
 
 
-def by_program(of: Callable[[Setting], Program], settings: Iterable[Setting]) -> dict[Program, list[Setting]]:
-    """The settings of each program, which `of` tells."""
-    groups: dict[Program, list[Setting]] = {}
-    for setting in settings:
-        groups.setdefault(of(setting), []).append(setting)
+def grouped(of: Callable[[T], Program], items: Iterable[T]) -> dict[Program, list[T]]:
+    """The items of each program, which `of` tells."""
+    groups: dict[Program, list[T]] = {}
+    for item in items:
+        groups.setdefault(of(item), []).append(item)
     return groups
 
 
@@ -188,7 +189,7 @@ class Programs:
     @property
     def all(self) -> Mapping[Program, Sequence[Setting]]:
         if self._all is None:
-            self._all = by_program(self.of, self.plan.settings)
+            self._all = grouped(self.of, self.plan.settings)
         return self._all
 
     def prepared(self, setting: Setting) -> Prepared:
@@ -330,7 +331,7 @@ class Programs:
         """Each seed's and fold's settings, cut into blocks of about equal size that share a program: small enough for
         the cache, and at least as many as there are cores. Those with the most steps come first, so that no long
         one is begun last."""
-        plan, groups = self.plan, by_program(self.of, settings)
+        plan, groups = self.plan, grouped(self.of, settings)
         repeats = list(itertools.product(seeds, folds))
         states = max(map(plan.states_of, settings))
         blocks: list[list[Setting]] = []
@@ -346,8 +347,8 @@ class Programs:
         """Members of a block whose optimizers keep so many states per weight."""
         problem = self.prepared(setting)
         outputs = problem.activations(self.structure(setting))
-        memory = Memory(self.room(), self.way(setting).size)
-        return block_size(problem.weights, states, int(self.samples(setting) * outputs), memory)
+        activations = int(self.samples(setting) * outputs)
+        return block_size(problem.weights, states, activations, self.room(), self.way(setting).size)
 
     def room(self) -> int | None:
         """Bytes that a block has on a GPU, or of the batches of a DataLoader, which are loaded once for all of its

@@ -55,8 +55,7 @@ class Stacked(Protocol):
         ...
 
     def settle(self) -> None:
-        """After the steps of a graph have been captured: let its launches know where the gradients lie there."""
-        ...
+        """After the steps of a graph have been captured: let launches by addresses know where the gradients lie."""
 
 
 def stacked(equations: Equations, tensors: Stacks, rows: Rows) -> Stacked:
@@ -99,7 +98,7 @@ class Segments:
         self.address[:, 1] = np.tile(pointers, len(self.apart) // len(pointers)) + self.apart
 
 
-class ByKernel:
+class ByKernel(Stacked):
     """By a compiled kernel: a segment for each tensor of each member."""
 
     def __init__(self, backend: Backend, equations: Equations, formats: Formats, tensors: Stacks, rows: Rows) -> None:
@@ -118,7 +117,7 @@ class ByKernel:
         self.launch.settle()
 
 
-class ByReference:
+class ByReference(Stacked):
     """By torch operations over the stacks, in the dtype of the weights, with scalars in float64."""
 
     def __init__(self, equations: Equations, tensors: Stacks, rows: Rows) -> None:
@@ -137,9 +136,6 @@ class ByReference:
                 state.copy_(torch.where(active, value, state))
         for k, column in enumerate(advanced):
             rows.states[:, k] = torch.where(rows.active, column, rows.states[:, k])
-
-    def settle(self) -> None:
-        """Nothing of it goes by addresses."""
 
 
 def _shaped(rows: Tensor, w: Tensor) -> Tensor:

@@ -39,18 +39,11 @@ _FORMATS = frozenset(("float32", "float64", "bfloat16", "bfloat16 stochastic", "
 
 
 class Launch(Protocol):
-    """What `run` can start again and again; its arrays may be changed in place before each start."""
+    """What a `Round` can start again and again; its arrays may be changed in place before each start."""
 
     device: torch.device
 
     def start(self) -> None: ...
-
-
-def run(launches: Sequence[Launch]) -> None:
-    """Start the launches, each on its device's current stream, and wait for none."""
-    for launch in launches:
-        with _on(launch.device):
-            launch.start()
 
 
 def _on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -61,7 +54,7 @@ def _on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A formula compiled for one set of formats; `launch` prepares a step, `run` starts it.
+    """A formula compiled for one set of formats; `launch` prepares a step, a `Round` starts it.
 
     Attributes:
         streams: how many addresses a segment has: weight, gradient and states, the average of the weights
@@ -332,9 +325,11 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Round:
-    """Launches, to be started again and again."""
+    """Launches, to be started again and again, each on its device's current stream; nothing waits for them."""
 
     launches: Sequence[Launch]
 
     def run(self) -> None:
-        run(self.launches)
+        for launch in self.launches:
+            with _on(launch.device):
+                launch.start()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
@@ -16,22 +14,7 @@ FLOAT = 4  # bytes
 SHARE = 0.8  # of a GPU's free memory
 
 
-class Memory(NamedTuple):
-    """What a block has.
-
-    Attributes:
-        free: bytes; None for a CPU, whose cache matters.
-        member: bytes that a member takes, as measured; 0 where that is not known.
-    """
-
-    free: int | None
-    member: int = 0
-
-
-ON_CPU = Memory(None)
-
-
-def block_size(weights: int, states: int, activations: int, memory: Memory = ON_CPU) -> int:
+def block_size(weights: int, states: int, activations: int, free: int | None = None, member: int = 0) -> int:
     """How many members fit into one block: as many as keep all that a step touches in cache; on a GPU in its memory.
 
     At least eight, so that a batched program is worth it, unless they would take more than a gigabyte, as a
@@ -42,12 +25,13 @@ def block_size(weights: int, states: int, activations: int, memory: Memory = ON_
         states: values the optimizer keeps per weight.
         activations: outputs of one member's layers for one batch; each is met about three times, on the
             way forward, as a gradient, and in between.
-        memory: there is, and what a member takes of it.
+        free: bytes that a block has; None for a CPU, whose cache matters.
+        member: bytes that a member takes, as measured; 0 where that is not known.
 
-    >>> block_size(weights=5_000, states=2, activations=4_000), block_size(10**7, 2, 10**6, Memory(80 * 2**30))
+    >>> block_size(weights=5_000, states=2, activations=4_000), block_size(10**7, 2, 10**6, 80 * 2**30)
     (196, 399)
     """
-    return max(1, fitting(memory.member or (weights * (2 + states) + 3 * activations) * FLOAT, memory.free))
+    return max(1, fitting(member or (weights * (2 + states) + 3 * activations) * FLOAT, free))
 
 
 def fitting(member: int, free: int | None) -> int:

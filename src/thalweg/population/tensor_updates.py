@@ -262,7 +262,7 @@ def second_of(part: Update, points: Sequence[Tensor]) -> Second | None:
     return Second(part, points, [form for form in forms if form is not None])
 
 
-class _ByTorch:
+class _ByTorch(Stacked):
     """By the torch operations themselves, of all members at once."""
 
     def __init__(self, update: TensorUpdates, rows: Rows) -> None:
@@ -287,11 +287,8 @@ class _ByTorch:
         for column, value in zip(single, after, strict=True):
             column.copy_(value)
 
-    def settle(self) -> None:
-        """Nothing of it goes by addresses."""
 
-
-class _ByProgram:
+class _ByProgram(Stacked):
     """By the compiled update of each member."""
 
     def __init__(self, update: TensorUpdates, rows: Rows) -> None:
@@ -301,9 +298,6 @@ class _ByProgram:
     def run(self, gradients: Sequence[Tensor]) -> None:
         self.call.point(gradients)
         self.round.run()
-
-    def settle(self) -> None:
-        """It runs on no GPU."""
 
 
 class Calls:

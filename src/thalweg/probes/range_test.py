@@ -34,7 +34,7 @@ from ..population.block import Block, Task
 from ..population.member import Member
 from ..population.memory import free_memory
 from ..population.place import AUTO, CPU, FLOAT32, Place, check_device, check_precision, devices
-from ..population.sizing import Memory, block_size
+from ..population.sizing import block_size
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
@@ -230,8 +230,8 @@ def range_test(
         torch.manual_seed(0)
         structure = ready.model()
     sizes = ready.activations(structure) * batch_size
-    memory = Memory(None if place.device.type == CPU else free_memory(place.device) or 0)
-    size = block_size(ready.weights, len(rule.states), int(sizes), memory)
+    free = None if place.device.type == CPU else free_memory(place.device) or 0
+    size = block_size(ready.weights, len(rule.states), int(sizes), free)
     with place.at_work():
         return _tested(ready, rule, grid, seeds, _task(ready, structure, place, steps, batch_size), size)
 

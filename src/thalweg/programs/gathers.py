@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,15 +36,25 @@ def _row(c: Context, e: Any, ids: Value, index: Index, size: Dim, wraps: bool = 
     return Affine(((_Read(e.choose(outside, 0, k)), ONE),))
 
 
-@rule(aten.embedding.default)
-def _embedding(c: Context, weight: Value, ids: Value, *_: Any) -> Value:
-    weight = c.assembly.memory(weight)
+def _taken(c: Context, x: Value, axes: Sequence[int], ids: Sequence[Value], wraps: bool = False) -> Value:
+    """x with the places that ids of one shape name along axes, one beside the other, in place of these."""
+    x, first, end = c.assembly.memory(x), axes[0], axes[0] + ids[0].rank
 
     def at(e: Any, index: Index) -> Any:
-        *row, column = index
-        return weight.at(e, [_row(c, e, ids, row, weight.shape[0]), column])
+        rows = [_row(c, e, i, index[first:end], x.shape[k], wraps) for i, k in zip(ids, axes, strict=True)]
+        return x.at(e, [*index[:first], *rows, *index[end:]])
 
-    return Value(c.shape, c.dtype, at, None, 1)
+    return Value(c.shape, c.dtype, at, None, 3 if wraps else 1)
+
+
+@rule(aten.embedding.default)
+def _embedding(c: Context, weight: Value, ids: Value, *_: Any) -> Value:
+    return _taken(c, weight, [0], [ids])
+
+
+@rule(aten.index_select.default)
+def _index_select(c: Context, x: Value, axis: int, ids: Value) -> Value:
+    return _taken(c, x, [axis % x.rank], [ids])
 
 
 @rule(aten.embedding_dense_backward.default)
@@ -65,17 +75,23 @@ def _embedding_backward(c: Context, g: Value, ids: Value, rows: Any, padding: An
 
 def _add_into(c: Context, out: Value, ids: Sequence[Value], g: Value, leading: int, add: bool = True) -> None:
     """g is added to `out`, or put there, at the rows that the ids, all of g's first `leading` axes, name."""
+
+    def to(e: Any, index: Index) -> Index:
+        rows = [_row(c, e, i, index[:leading], n, wraps=True) for i, n in zip(ids, out.shape, strict=False)]
+        return [*rows, *index[leading:]]
+
+    _write(c, out, g, g.shape, to, add)
+
+
+def _write(c: Context, out: Value, source: Any, shape: Shape, to: Callable[[Any, Index], Index], add: bool) -> None:
+    """Each element of the source goes to another index of `out`: it is added there, or replaces what is there."""
     place = out.stored_at
 
     def inside(e: Any, index: Index) -> None:
-        rows = [
-            _row(c, e, i, index[leading - i.rank : leading], n, wraps=True)
-            for i, n in zip(ids, out.shape, strict=False)
-        ]
-        where, value = place.at([*rows, *index[leading:]]), e.convert(g.at(e, index), out.dtype)
+        where, value = place.at(to(e, index)), element(e, source, index, out.dtype)
         e.store(place.buffer, where, e.total(e.load(place.buffer, where), value) if add else value)
 
-    loops_over(c.assembly, g.shape, inside, place.buffer)
+    loops_over(c.assembly, shape, inside, place.buffer)
 
 
 @rule(aten.gather.default)
@@ -104,30 +120,23 @@ def _scatter(c: Context, x: Value, axis: int, ids: Value, source: Any) -> Value:
             return e.choose(hit, element(e, source, row, c.dtype), x.at(e, index))
 
         return Value(c.shape, c.dtype, at, None, 1 + x.cost)
-    return _written(c, x, axis, ids, source, False)
+    return add_at(c, x, axis, ids, source, add=False)
 
 
 @rule(aten.scatter_add.default)
 def _scatter_add(c: Context, x: Value, axis: int, ids: Value, source: Value) -> Value:
-    return _written(c, x, axis % x.rank, ids, source, True)
+    return add_at(c, x, axis % x.rank, ids, source)
 
 
-def _written(c: Context, x: Value, axis: int, ids: Value, source: Any, add: bool) -> Value:
+def add_at(c: Context, x: Value, axis: int, ids: Value, source: Any, add: bool = True) -> Value:
+    """x after x[…, ids[…, j, …], …] += source[…, j, …] along an axis, or = where `add` is false."""
     out = c.assembly.store(x, dense=True)
-    add_at(c, out, axis, ids, source, add)
+
+    def to(e: Any, index: Index) -> Index:
+        return [_row(c, e, ids, index, x.shape[k]) if k == axis else i for k, i in enumerate(index)]
+
+    _write(c, out, source, ids.shape, to, add)
     return out
-
-
-def add_at(c: Context, out: Value, axis: int, ids: Value, source: Any, add: bool = True) -> None:
-    """out[…, ids[…, j, …], …] += source[…, j, …] along an axis, or = where `add` is false."""
-    place = out.stored_at
-
-    def inside(e: Any, index: Index) -> None:
-        where = place.at([_row(c, e, ids, index, out.shape[k]) if k == axis else i for k, i in enumerate(index)])
-        value = element(e, source, index, out.dtype)
-        e.store(place.buffer, where, e.total(e.load(place.buffer, where), value) if add else value)
-
-    loops_over(c.assembly, ids.shape, inside, place.buffer)
 
 
 def _side_by_side(ids: Sequence[Value | None], doing: str) -> tuple[list[int], list[Value], Shape]:
@@ -142,15 +151,8 @@ def _side_by_side(ids: Sequence[Value | None], doing: str) -> tuple[list[int], l
 
 @rule(aten.index.Tensor)
 def _index(c: Context, x: Value, ids: Sequence[Value | None]) -> Value:
-    given, spread, shape = _side_by_side(ids, "an index")
-    x, first = c.assembly.memory(x), given[0]
-
-    def at(e: Any, index: Index) -> Any:
-        inner = index[first : first + len(shape)]
-        rows = [_row(c, e, i, inner, x.shape[k], wraps=True) for i, k in zip(spread, given, strict=True)]
-        return x.at(e, [*index[:first], *rows, *index[first + len(shape) :]])
-
-    return Value(c.shape, c.dtype, at, None, 3)
+    given, spread, _ = _side_by_side(ids, "an index")
+    return _taken(c, x, given, spread, wraps=True)
 
 
 @rule(aten.index_put.default)
@@ -164,16 +166,6 @@ def _index_put(c: Context, x: Value, ids: Sequence[Value | None], values: Value,
     turned = permuted(out, [*given, *(k for k in range(out.rank) if k not in given)])
     _add_into(c, turned, spread, whole, len(shape), accumulate)
     return out
-
-
-@rule(aten.index_select.default)
-def _index_select(c: Context, x: Value, axis: int, ids: Value) -> Value:
-    x, axis = c.assembly.memory(x), axis % x.rank
-
-    def at(e: Any, index: Index) -> Any:
-        return x.at(e, [_row(c, e, ids, [i], x.shape[k]) if k == axis else i for k, i in enumerate(index)])
-
-    return Value(c.shape, c.dtype, at, None, 1)
 
 
 @rule(aten.argmax.default, aten.argmin.default)

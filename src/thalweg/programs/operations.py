@@ -116,6 +116,17 @@ class Context:
             raise Uncovered("a reshape of unknown sizes")
         return view
 
+    def framed(self, source: Value, around: Sequence[tuple[Any, Any]], number: Any) -> Value:
+        """In memory, with so many of the number before and behind the elements of each axis; fewer than 0 cut these."""
+        shape = [size + before + after for size, (before, after) in zip(source.shape, around, strict=True)]
+        inside = whole = self.assembly.store(self.constant(shape, source.dtype, number), dense=True)
+        for axis, (before, after) in enumerate(around):
+            length = source.shape[axis] + min(0, before) + min(0, after)
+            source = sliced(source, axis, max(0, -before), length)
+            inside = sliced(inside, axis, max(0, before), length)
+        self.assembly.store(source, inside)
+        return whole
+
     def axes(self, value: Value, dims: Sequence[int] | int | None) -> list[int]:
         if dims is None or (isinstance(dims, Sequence) and not dims):
             return list(range(value.rank))
@@ -360,12 +371,4 @@ def _cat(c: Context, parts: Sequence[Value], axis: int = 0) -> Value:
 @rule(aten.constant_pad_nd.default)
 def _pad(c: Context, x: Value, pads: Sequence[Any], number: Any = 0) -> Value:
     around = [(0, 0)] * (x.rank - len(pads) // 2) + list(zip(pads[::2], pads[1::2], strict=True))[::-1]
-    whole = c.assembly.store(c.constant(c.shape, c.dtype, number), dense=True)
-    inside, source = whole, x
-    for axis, (before, after) in enumerate(around):
-        cut_before, cut_after = max(0, -before), max(0, -after)
-        length = source.shape[axis] - cut_before - cut_after
-        source = sliced(source, axis, cut_before, length)
-        inside = sliced(inside, axis, max(0, before), length)
-    c.assembly.store(source, inside)
-    return whole
+    return c.framed(x, around, number)

@@ -84,10 +84,9 @@ def _max_pool_backward(
     g = c.assembly.memory(g)
     if windows.touching and fits:
         return _to_largest(c, g, x, windows)
-    out = c.assembly.store(c.constant((batch, channels, height * width), g.dtype, 0), dense=True)
     flat_g = c.reshaped(g, (batch, channels, down * right))
     flat = c.reshaped(c.assembly.memory(places), (batch, channels, down * right))
-    add_at(c, out, 2, flat, flat_g)
+    out = add_at(c, c.constant((batch, channels, height * width), g.dtype, 0), 2, flat, flat_g)
     return c.reshaped(out, c.shape)
 
 

@@ -48,7 +48,8 @@ class Reduction:
         if self.by_blocks:
             self._blocks(e)
         elif self.by_rows:
-            self._rows(e, self.buffer, self.inner)
+            self._fill(e, self.buffer)
+            self._add_rows(e, self.buffer, self.inner)
         else:
             self.inner.sort(key=self.nest.side_by_side)
             loops(e, self.outer, lambda: self._one(e))
@@ -71,10 +72,6 @@ class Reduction:
                 e.store(self.buffer, self.target, total)
 
             loops(e, self.outer, join)
-
-    def _rows(self, e: Body, buffer: Buffer, inner: list[Any]) -> None:
-        self._fill(e, buffer)
-        self._add_rows(e, buffer, inner)
 
     def _fill(self, e: Body, buffer: Buffer) -> None:
         loops(e, self.outer, lambda: e.store(buffer, self.target, self.start(e)))

@@ -76,49 +76,38 @@ def stored(buffer: Buffer, shape: Shape, strides: Shape | None = None, offset: D
     return Value(tuple(shape), buffer.dtype, lambda e, index: e.load(buffer, place.at(index)), place)
 
 
-def _moved(value: Value, shape: Shape, strides: Shape, offset: Dim, old: Callable[[Index], Index]) -> Value:
-    """A view: of memory at other strides, or of what is computed at another index."""
-    if value.place is not None:
-        return stored(value.place.buffer, shape, strides, offset)
-    return replace(value, shape=shape, at=lambda e, index: value.at(e, old(index)))
-
-
-def _strides(value: Value) -> tuple[Shape, Dim]:
-    return (value.place.strides, value.place.offset) if value.place else ((ZERO,) * value.rank, ZERO)
+def _viewed(value: Value, shape: Shape, old: Callable[[Index], Index]) -> Value:
+    """A view, with the value's element of `old(index)` at an index: in memory at other strides, or computed there."""
+    if value.place is None:
+        return replace(value, shape=shape, at=lambda e, index: value.at(e, old(index)))
+    axes = range(len(shape))
+    where = value.place.at(old([Affine(((axis, ONE),)) for axis in axes]))
+    return stored(value.place.buffer, shape, tuple(map(where.factor, axes)), where.constant)
 
 
 def permuted(value: Value, order: Sequence[int]) -> Value:
     order = [d % value.rank for d in order]
-    strides, offset = _strides(value)
     back = [order.index(d) for d in range(value.rank)]
-    shape = tuple(value.shape[d] for d in order)
-    return _moved(value, shape, tuple(strides[d] for d in order), offset, lambda index: [index[k] for k in back])
+    return _viewed(value, tuple(value.shape[d] for d in order), lambda index: [index[k] for k in back])
 
 
 def expanded(value: Value, shape: Shape) -> Value:
     """Repeated along axes of size 1 and along new ones in front."""
     if tuple(shape) == value.shape:
         return value
-    strides, offset = _strides(value)
     new = len(shape) - value.rank
     repeats = [value.shape[k] == ONE and shape[new + k] != ONE for k in range(value.rank)]
-    strides = (ZERO,) * new + tuple(ZERO if r else s for r, s in zip(repeats, strides, strict=True))
 
     def old(index: Index) -> Index:
         return [Affine() if r else i for r, i in zip(repeats, index[new:], strict=True)]
 
-    return _moved(value, tuple(shape), strides, offset, old)
+    return _viewed(value, tuple(shape), old)
 
 
 def sliced(value: Value, axis: int, start: int | Dim, length: Dim, step: int = 1) -> Value:
     axis %= value.rank
-    strides, offset = _strides(value)
-    offset = offset + strides[axis] * start
-    strides = tuple(s * step if k == axis else s for k, s in enumerate(strides))
     shape = tuple(length if k == axis else s for k, s in enumerate(value.shape))
-    return _moved(
-        value, shape, strides, offset, lambda index: [i * step + start if k == axis else i for k, i in enumerate(index)]
-    )
+    return _viewed(value, shape, lambda index: [i * step + start if k == axis else i for k, i in enumerate(index)])
 
 
 def selected(value: Value, axis: int, at: int | Dim) -> Value:
@@ -129,39 +118,31 @@ def selected(value: Value, axis: int, at: int | Dim) -> Value:
 def diagonal(value: Value, offset: int, first: int, second: int, length: Dim) -> Value:
     """The elements whose indices along two axes differ by `offset`, as a last axis."""
     first, second = first % value.rank, second % value.rank
-    strides, start = _strides(value)
     down, right = max(0, -offset), max(0, offset)
-    left = [k for k in range(value.rank) if k not in (first, second)]
 
     def old(index: Index) -> Index:
         *rest, k = index
         given = iter(rest)
         return [k + down if d == first else k + right if d == second else next(given) for d in range(value.rank)]
 
-    shape = (*(value.shape[k] for k in left), length)
-    new = (*(strides[k] for k in left), strides[first] + strides[second])
-    return _moved(value, shape, new, start + strides[first] * down + strides[second] * right, old)
+    return _viewed(value, (*(s for k, s in enumerate(value.shape) if k not in (first, second)), length), old)
 
 
 def without(value: Value, axes: Sequence[int]) -> Value:
     """Without these axes of size 1."""
     gone = {a % value.rank for a in axes}
-    strides, offset = _strides(value)
-    left = [k for k in range(value.rank) if k not in gone]
 
     def old(index: Index) -> Index:
         given = iter(index)
         return [Affine() if k in gone else next(given) for k in range(value.rank)]
 
-    return _moved(value, tuple(value.shape[k] for k in left), tuple(strides[k] for k in left), offset, old)
+    return _viewed(value, tuple(s for k, s in enumerate(value.shape) if k not in gone), old)
 
 
 def with_axis(value: Value, axis: int) -> Value:
     axis %= value.rank + 1
-    strides, offset = _strides(value)
     shape = (*value.shape[:axis], ONE, *value.shape[axis:])
-    new = (*strides[:axis], ZERO, *strides[axis:])
-    return _moved(value, shape, new, offset, lambda index: [i for k, i in enumerate(index) if k != axis])
+    return _viewed(value, shape, lambda index: [i for k, i in enumerate(index) if k != axis])
 
 
 def with_axes(value: Value, count: int) -> Value:
@@ -218,8 +199,6 @@ def _split(value: Value, wanted: Sequence[Dim]) -> Value | None:
         groups.append(group)
     if k < len(wanted):
         return None
-    strides, offset = _strides(value)
-    new = tuple(s * inner for s, group in zip(strides, groups, strict=True) for inner in contiguous(group))
 
     def old(index: Index) -> Index:
         given, result = iter(index), []
@@ -230,7 +209,7 @@ def _split(value: Value, wanted: Sequence[Dim]) -> Value | None:
             result.append(where)
         return result
 
-    return _moved(value, tuple(wanted), new, offset, old)
+    return _viewed(value, tuple(wanted), old)
 
 
 def broadcast(shapes: Sequence[Shape]) -> Shape:

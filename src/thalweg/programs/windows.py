@@ -62,21 +62,7 @@ class Windows:
         """The image (batch, *size, channels) with margins, in memory."""
         if not any(self.padding):
             return c.assembly.memory(image)
-        shape = [
-            image.shape[0],
-            *(s + 2 * p for s, p in zip(image.shape[1:-1], self.padding, strict=True)),
-            image.shape[-1],
-        ]
-        whole = c.assembly.store(c.constant(shape, image.dtype, number), dense=True)
-        c.assembly.store(image, self.inside(whole))
-        return whole
-
-    def inside(self, whole: Value) -> Value:
-        """An image without its margins."""
-        for axis, p in enumerate(self.padding, 1):
-            if p:
-                whole = sliced(whole, axis, p, whole.shape[axis] - 2 * p)
-        return whole
+        return c.framed(image, [(0, 0), *((p, p) for p in self.padding), (0, 0)], number)
 
 
 def channels_last(x: Value) -> Value:
@@ -155,7 +141,9 @@ def spread_out(
         e.store(place.buffer, where, e.add(e.load(place.buffer, where), source.at(e, index)))
 
     loops_over(c.assembly, cut.shape, inside, place.buffer)
-    return channels_first(windows.inside(whole))
+    for axis, (margin, length) in enumerate(zip(windows.padding, size, strict=True), 1):
+        whole = sliced(whole, axis, margin, length)
+    return channels_first(whole)
 
 
 @rule(aten.convolution.default)

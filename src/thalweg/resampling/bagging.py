@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..engine.programs import COMPILED, Program, Programs, built, cut, samples_per_step
+from ..engine.programs import COMPILED, Programs, built, cut, grouped, samples_per_step
 from ..engine.threads import threads
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
@@ -32,7 +32,7 @@ from ..plan.plan import plan, with_models
 from ..population.batches import OwnBatches
 from ..population.block import EVALUATION_BATCH, Block, Task
 from ..population.place import AUTO, CPU, FLOAT32
-from ..population.sizing import Memory, block_size
+from ..population.sizing import block_size
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
@@ -219,9 +219,7 @@ def train(
 def _blocks(programs: Programs, runs: Sequence[tuple[Setting, int]], samples: int) -> list[list[int]]:
     """The places of the runs, cut into blocks that share a program and fit the cache; enough for all cores."""
     plan = programs.plan
-    groups: dict[Program, list[int]] = {}
-    for k, (setting, _) in enumerate(runs):
-        groups.setdefault(programs.of(setting), []).append(k)
+    groups = grouped(lambda k: programs.of(runs[k][0]), range(len(runs)))
     inputs = sum(t[0].numel() for t in leaves(programs.problem.validation.inputs))
     states = max(plan.states_of(setting) for setting, _ in runs)
     blocks = []
@@ -231,7 +229,7 @@ def _blocks(programs: Programs, runs: Sequence[tuple[Setting, int]], samples: in
         with torch.random.fork_rng(devices=[]):
             outputs = problem.activations(programs.structure(first))
         batch = samples_per_step(plan.level(first, "batch_size"), samples)
-        size = block_size(problem.weights, states, int(batch * (outputs + inputs)), Memory(programs.room()))
+        size = block_size(problem.weights, states, int(batch * (outputs + inputs)), programs.room())
         cuts = cut([plan.member(*runs[p]) for p in places], size, programs.at_once // len(groups))
         blocks += [[places[k] for k in one] for one in cuts]
     return blocks
