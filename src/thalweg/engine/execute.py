@@ -125,8 +125,7 @@ def _recipe_run(programs: Members, store: Store) -> dict[str, Any]:
     """What came of running the winner's recipe; nothing of a loop of the user's own, which is all that would run."""
     if not isinstance(programs, Programs):
         return {}
-    facts = store.meta("costs"), store.meta("problem", {})
-    ran = run_recipe(programs, store.members(), *facts, store.curve, store.parts())
+    ran = run_recipe(programs, store.members(), store.meta("problem", {}), store.curve, store.parts())
     return {} if ran is None else ran.to_json()
 
 

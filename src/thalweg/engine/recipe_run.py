@@ -26,14 +26,14 @@ from ..errors import ThalwegError, raised
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
 from ..formulas.operations import eigenvectors
+from ..plan.factors import Setting
 from ..population.batches import RANDOM
 from ..problem.prepare import Prepared
 from ..programs.native import single_threaded
 from ..recipe.recipe import Recipe, recipe
 from ..recipe.run import RecipeRun, differences
-from ..verdict.entries import Verdict
 from ..verdict.losses import fold_codes, matching
-from ..verdict.verdict import judge
+from ..verdict.verdict import winner
 from .programs import Programs, built
 
 STEPS = 10_000  # of a longer run, the first passes are repeated: as many as begin within these steps
@@ -43,7 +43,6 @@ MEMORY = 2**31  # bytes; the script judges all validation samples at once
 def run_recipe(
     programs: Programs,
     members: pd.DataFrame,
-    costs: Mapping[str, Any],
     facts: Mapping[str, Any],
     curve: Callable[[int, str], np.ndarray],
     parts: Mapping[str, pd.DataFrame],
@@ -51,16 +50,17 @@ def run_recipe(
     """Run the winner's recipe for a member of the finished study; None without a winner.
 
     Args:
-        members, costs, facts: the table of all runs, what was measured, and what the store knows of the problem.
+        members, facts: the table of all runs, and what the store knows of the problem.
         curve: member and metric → its values, in the order of the steps.
         parts: `Store.parts()`.
     """
     plan = programs.plan
-    verdict = judge(plan, programs.problem.name, members, costs, parts=parts)
-    if not verdict.entries:
+    best = winner(plan, members, parts)
+    if best is None:
         return None
-    setting, plan = verdict.best.setting, replace(plan, epochs=verdict.epochs)
-    winner: dict[str, Any] = {
+    setting, epochs, stage = best
+    plan = replace(plan, epochs=epochs)
+    told: dict[str, Any] = {
         "optimizer": setting.optimizer,
         "lr": setting.lr,
         "schedule": setting.schedule,
@@ -68,10 +68,10 @@ def run_recipe(
         "compared": "validation" if plan.folds is None else "test",
     }
     if plan.folds is not None and not plan.confirmation:
-        return RecipeRun(**winner, reason="nothing was confirmed, so no run had all samples, as the recipe has.")
-    row = _member(verdict, members[fold_codes(members) < 0])
+        return RecipeRun(**told, reason="nothing was confirmed, so no run had all samples, as the recipe has.")
+    row = _member(setting, stage, members[fold_codes(members) < 0])
     if row is None:
-        return RecipeRun(**winner, reason="all its runs diverged.")
+        return RecipeRun(**told, reason="all its runs diverged.")
     passes = min(plan.epochs, -(-STEPS // programs.task(setting).batches.steps))
     try:
         script = recipe(plan, facts, setting, int(row["seed"]), passes)
@@ -79,11 +79,11 @@ def run_recipe(
         start = time.perf_counter()
         losses, model = _run(script, programs.prepared(setting))
     except ThalwegError as error:
-        return RecipeRun(**winner, reason=str(error))
+        return RecipeRun(**told, reason=str(error))
     except Exception as error:  # whatever a user's model, loss or loader may raise
-        return RecipeRun(**winner, reason=f"it fails with {raised(error)}.")
+        return RecipeRun(**told, reason=f"it fails with {raised(error)}.")
     run = RecipeRun(
-        **winner,
+        **told,
         stage=str(row["stage"]),
         seed=int(row["seed"]),
         seconds=time.perf_counter() - start,
@@ -126,10 +126,10 @@ def _compared(run: RecipeRun, losses: Sequence[float], expected: np.ndarray) -> 
     return replace(run, epochs=len(gaps), planned=len(expected), first=first, largest=largest, at=at)
 
 
-def _member(verdict: Verdict, members: pd.DataFrame) -> Any:
+def _member(winner: Setting, stage: str, members: pd.DataFrame) -> Any:
     """A run of the winner that did not diverge: of the first fresh seed, or of the first there is."""
-    finished = (members["stage"] == verdict.stage) & (members["status"] == "finished")
-    rows = members[matching(members, verdict.best.setting) & finished].sort_values("seed")
+    finished = (members["stage"] == stage) & (members["status"] == "finished")
+    rows = members[matching(members, winner) & finished].sort_values("seed")
     return None if rows.empty else rows.iloc[0]
 
 

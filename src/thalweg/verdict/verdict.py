@@ -110,30 +110,14 @@ def judge(
     if by_metric is not None:
         check_metric(by_metric, _measured(members), "metric of this study")
         criterion = _criterion(plan, by_metric)
-    search = search_losses(plan, members, factor.name)
-    chosen = _best(factor, search)
-    if not chosen:
+    judged = _judged(plan, members, costs, factor, criterion, parts)
+    if judged is None:
         nothing = say("Nothing can be said about {name} yet: no seed is complete.", name=name)
         return Verdict((), (), nothing, (), 0, False, factor.name, criterion=criterion)
-    settings = [setting for setting, _ in chosen.values()]
-    fresh = Fresh.of(plan, members, parts)
-    if criterion != plan.criterion:
-        search = search_losses(plan, members, factor.name, criterion)
-    picks = fresh.picks(factor, settings, criterion)
-    if picks is None:  # a level has no fresh runs, so the search judges all
-        fresh = replace(fresh, runs=fresh.runs[:0], looks=0, look=None)
-    first = settings if picks is None else picks.settings
-    confirmed = None if picks is None else fresh.losses(criterion).rows(first)
-    judged = _Judged(plan, factor, criterion, members, costs, search, settings, first, confirmed, fresh, picks)
-    settings = first
-    by_part = None if confirmed is None else fresh.by_part(settings, criterion)
+    fresh, settings, by_part = judged.fresh, judged.settings, judged.by_part
     swaps = 0 if fresh.look is None else fresh.look.swaps
     judging = 0 if by_part is None else samples[0] + (plan.swaps.samples(swaps) if plan.swaps else 0)
-    cells = judged.each_run if by_part is None else by_part
-    rivals = None if picks is None else picks.rivals(fresh, criterion)
-    order, ranked = rank(
-        cells, overlap=plan.overlap, margin=margin, looks=fresh.looks, rivals=rivals, floor=criterion.floor
-    )
+    cells, order, ranked = judged.cells, *judged.ranked(margin)
     levels = [shown(setting[factor.name]) for setting in settings]
     verdict = Verdict(
         entries=tuple(judged.entry(k, ranked, cells[..., k], judging) for k in order),
@@ -141,7 +125,7 @@ def judge(
         sentence="",
         notes=(),
         seeds=len(cells),
-        confirmed=confirmed is not None,
+        confirmed=judged.confirmed is not None,
         factor=factor.name,
         folds=0 if plan.folds is None else plan.folds.count,
         samples=judging,
@@ -149,8 +133,8 @@ def judge(
         looks=fresh.looks,
         criterion=criterion,
         swaps=swaps,
-        epochs=plan.epochs if fresh.look is None else fresh.look.epochs,
-        stage=SEARCH if fresh.look is None else plan.stage(fresh.look),
+        epochs=judged.epochs,
+        stage=judged.stage,
         most_samples=0 if plan.folds is not None else samples[1],
         store=store,
         objects=objects,
@@ -159,6 +143,41 @@ def judge(
     words = [*notes(plan, factor, verdict, ranked.comparisons), *longer(plan, verdict, _before(judged, parts))]
     words += turned(plan, factor, judged.chosen, verdict)
     return replace(verdict, sentence=sentence(plan, factor, name, verdict), notes=tuple(words))
+
+
+def winner(
+    plan: Plan, members: pd.DataFrame, parts: Mapping[str, pd.DataFrame] | None = None
+) -> tuple[Setting, int, str] | None:
+    """The best entry's setting, and the epochs and the stage of the runs by which it is; arguments as of `judge`."""
+    judged = _judged(plan, members, {}, rankable(plan, "optimizer"), plan.criterion, parts)
+    if judged is None:
+        return None
+    (best, *_), _ = judged.ranked(plan.margin)
+    return judged.settings[best], judged.epochs, judged.stage
+
+
+def _judged(
+    plan: Plan,
+    members: pd.DataFrame,
+    costs: Mapping[str, Any],
+    factor: Factor,
+    criterion: Criterion,
+    parts: Mapping[str, pd.DataFrame] | None,
+) -> _Judged | None:
+    """What a verdict is read from; None where the search has chosen nothing yet."""
+    search = search_losses(plan, members, factor.name)
+    chosen = [setting for setting, _ in _best(factor, search).values()]
+    if not chosen:
+        return None
+    fresh = Fresh.of(plan, members, parts)
+    if criterion != plan.criterion:
+        search = search_losses(plan, members, factor.name, criterion)
+    picks = fresh.picks(factor, chosen, criterion)
+    if picks is None:  # a level has no fresh runs, so the search judges all
+        fresh = replace(fresh, runs=fresh.runs[:0], looks=0, look=None)
+    settings = chosen if picks is None else picks.settings
+    confirmed = None if picks is None else fresh.losses(criterion).rows(settings)
+    return _Judged(plan, factor, criterion, members, costs, search, chosen, settings, confirmed, fresh, picks)
 
 
 def _before(judged: _Judged, parts: Mapping[str, pd.DataFrame] | None) -> dict[Setting, float]:
@@ -195,6 +214,34 @@ class _Judged:
     confirmed: np.ndarray | None
     fresh: Fresh
     picks: Picks | None
+
+    @property
+    def epochs(self) -> int:
+        """Of the runs that judge."""
+        return self.plan.epochs if self.fresh.look is None else self.fresh.look.epochs
+
+    @property
+    def stage(self) -> str:
+        """Of the runs that judge."""
+        return SEARCH if self.fresh.look is None else self.plan.stage(self.fresh.look)
+
+    @cached_property
+    def by_part(self) -> np.ndarray | None:
+        """(seeds, parts of the samples, settings); None where they are not known."""
+        return None if self.confirmed is None else self.fresh.by_part(self.settings, self.criterion)
+
+    @property
+    def cells(self) -> np.ndarray:
+        """What is ranked: (seeds, folds or parts, settings)."""
+        return self.each_run if self.by_part is None else self.by_part
+
+    def ranked(self, margin: float) -> tuple[list[int], Ranking]:
+        """The settings' places, best first, and how they stand."""
+        plan, fresh, criterion = self.plan, self.fresh, self.criterion
+        rivals = None if self.picks is None else self.picks.rivals(fresh, criterion)
+        return rank(
+            self.cells, overlap=plan.overlap, margin=margin, looks=fresh.looks, rivals=rivals, floor=criterion.floor
+        )
 
     @property
     def each_run(self) -> np.ndarray:
