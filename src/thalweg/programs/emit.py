@@ -8,6 +8,7 @@ float64, which is for reference, are the C library's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -194,15 +195,26 @@ class Arithmetic:
         x = self.choose(self.compare(">", x, 89.0), 89.0, x)
         tiny = self.compare("<", x, -104.0)
         x = self.choose(tiny, 0.0, x)  # numbers below the smallest normal one take a hundred times as long
+        value, n = self._exp_parts(x)
+        half = self.intrinsic("floor", self.mul(n, 0.5))  # in two steps, so that the end of the range is reached
+        value = self.mul(self.mul(value, self._power_of_two(half)), self._power_of_two(self.sub(n, half)))
+        return self.choose(tiny, 0.0, value)
+
+    def _exp_parts(self, x: Any) -> tuple[Any, Any]:
+        """float32 v between √½ and √2 and a whole n, with eˣ = v · 2ⁿ."""
         n = self.intrinsic("rint", self.mul(x, 1.44269504088896341))
         r = self.sub(self.sub(x, self.mul(n, 0.693359375)), self.mul(n, -2.12194440e-4))
         series = self._polynomial(
             r, (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
         )
-        value = self.add(self.add(self.mul(self.mul(r, r), series), r), 1.0)
-        half = self.intrinsic("floor", self.mul(n, 0.5))  # in two steps, so that the end of the range is reached
-        value = self.mul(self.mul(value, self._power_of_two(half)), self._power_of_two(self.sub(n, half)))
-        return self.choose(tiny, 0.0, value)
+        return self.add(self.add(self.mul(self.mul(r, r), series), r), 1.0), n
+
+    def _exp_within(self, x: Any, low: float = -math.inf, high: float = math.inf) -> Any:
+        """eˣ of the nearest float32 to x between these ends: from −87 on, and infinite from 88.4."""
+        x = self.choose(self.compare(">", x, high), high, x)
+        x = self.choose(self.compare("<", x, low), low, x)
+        value, n = self._exp_parts(x)
+        return self.mul(value, self._power_of_two(n))
 
     def log(self, x: Any) -> Any:
         if x.type != F32:
@@ -266,12 +278,14 @@ class Arithmetic:
             z, (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
         )
         near = self.add(self.mul(self.mul(x, z), series), x)
-        twice = self.add(self.exp(self.add(size, size)), 1.0)
+        twice = self.add(self._exp_within(self.add(size, size), high=20.0), 1.0)  # of which tanh rounds to 1
         far = self.intrinsic("copysign", self.sub(self.number(1.0, x), self.div(self.number(2.0, x), twice)), x)
         return self.choose(self.compare("<", size, 0.625), near, far)
 
     def sigmoid(self, x: Any) -> Any:
-        return self.div(self.number(1.0, x), self.add(self.exp(self.neg(x)), 1.0))
+        if _element(x.type) != F32:
+            return self.div(self.number(1.0, x), self.add(self.exp(self.neg(x)), 1.0))
+        return self.div(self.number(1.0, x), self.add(self._exp_within(self.neg(x), -87.0, 89.0), 1.0))
 
     def erf(self, x: Any) -> Any:
         if x.type != F32:
@@ -291,7 +305,7 @@ class Arithmetic:
         )
         t = self.div(self.number(1.0, x), self.add(self.mul(size, 0.3275911), 1.0))  # Abramowitz & Stegun 7.1.26
         tail = self._polynomial(t, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592))
-        beyond = self.sub(self.number(1.0, x), self.mul(self.mul(tail, t), self.exp(self.neg(z))))
+        beyond = self.sub(self.number(1.0, x), self.mul(self.mul(tail, t), self._exp_within(self.neg(z), low=-87.0)))
         far = self.intrinsic("copysign", beyond, x)
         return self.choose(self.compare("<", size, 1.0), self.mul(x, series), far)
 

@@ -85,8 +85,7 @@ def _by_loops(assembly: Assembly, left: Value, right: Value) -> Value:
         return e.mul(left.at(e, [*front, i, k]), right.at(e, [*front, k, j]))
 
     if inner == ONE:
-        outer = Value((*lead, rows, columns), left.dtype, lambda e, index: at(e, [*index, Affine()]))
-        return assembly.store(outer, dense=True)
+        return Value((*lead, rows, columns), left.dtype, lambda e, index: at(e, [*index, Affine()]), None, 1)
     pairs = Value((*lead, rows, columns, inner), left.dtype, at, None, 1)
     return assembly.reduced(pairs, [-1], lambda e: e.number(0, in_memory(left.dtype)), lambda e, a, b: e.total(a, b))
 
