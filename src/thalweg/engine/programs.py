@@ -330,18 +330,25 @@ class Programs:
     ) -> list[tuple[int, list[Setting], int | None]]:
         """Each seed's and fold's settings, cut into blocks of about equal size that share a program: small enough for
         the cache, and at least as many as there are cores. Those with the most steps come first, so that no long
-        one is begun last."""
+        one is begun last, and the very last are smaller, so that no core is left without one in the last turn."""
         plan, groups = self.plan, grouped(self.of, settings)
         repeats = list(itertools.product(seeds, folds))
         states = max(map(plan.states_of, settings))
+        cores = 1 if isinstance(self.problem.train, DataLoader) else self.at_once
         blocks: list[list[Setting]] = []
         for group in sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0])):
             size = self.most(group[0], states)
             size = min(size, self._limits.get(self.of(group[0]), size), FEW if self.alone(group[0]) else size)
-            fewest = 1 if isinstance(self.problem.train, DataLoader) else self.at_once // (len(repeats) * len(groups))
-            cuts = cut([plan.member(s, 0) for s in group], size, fewest)
+            members = [plan.member(s, 0) for s in group]
+            cuts = cut(members, size, cores // (len(repeats) * len(groups)))
             blocks += [[group[k] for k in places] for places in cuts]
-        return [(seed, block, fold) for seed, fold in repeats for block in blocks]
+        spare = -len(blocks) * len(repeats) % cores
+        last = [[group[k] for k in places] for places in cut(members, size, len(cuts) + spare)]
+        return [
+            (seed, block, fold)
+            for place, (seed, fold) in enumerate(repeats, 1)
+            for block in (blocks if place < len(repeats) else [*blocks[: -len(cuts)], *last])
+        ]
 
     def most(self, setting: Setting, states: int) -> int:
         """Members of a block whose optimizers keep so many states per weight."""
