@@ -127,20 +127,23 @@ class ByReference(Stacked):
         rows = self.rows
         passed, advanced = scalars_on_device(self.equations, rows.t, rows.loss, rows.table, rows.states.unbind(1))
         for (w, *states), g, place in zip(self.tensors, gradients, rows.place.tolist(), strict=True):
-            active = _shaped(rows.active[place :: rows.width], w)
-            scalars = [_shaped(p[place :: rows.width].to(w.dtype), w) for p in passed]
+            scalars = [shaped(p[place :: rows.width].to(w.dtype), w) for p in passed]
             step, *new = body(self.equations)(g, w, *states, *scalars)
             after = [tensor(value, w) for value in new]
-            w.copy_(torch.where(active, w + step, w))
-            for state, value in zip(states, after, strict=True):
-                state.copy_(torch.where(active, value, state))
+            renew([w, *states], [w + step, *after], rows.active[place :: rows.width])
         for k, column in enumerate(advanced):
             rows.states[:, k] = torch.where(rows.active, column, rows.states[:, k])
 
 
-def _shaped(rows: Tensor, w: Tensor) -> Tensor:
-    """(members,) beside (members, *shape)."""
+def shaped(rows: Tensor, w: Tensor) -> Tensor:
+    """(members,) as (members, 1, …), beside (members, *shape)."""
     return rows.reshape(-1, *[1] * (w.dim() - 1))
 
 
-__all__ = ["Rows", "Segments", "Stacked", "Stacks", "stacked"]
+def renew(stacks: Sequence[Tensor], values: Sequence[Tensor], active: Tensor) -> None:
+    """Put the values of active members (members,) into stacks (members, *shape)."""
+    for stack, value in zip(stacks, values, strict=True):
+        stack.copy_(torch.where(shaped(active, stack), value, stack))
+
+
+__all__ = ["Rows", "Segments", "Stacked", "Stacks", "renew", "shaped", "stacked"]

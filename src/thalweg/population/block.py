@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..errors import PlanError, TrainingError
+from ..kernels.stacks import renew
 from ..losses.base import unsampled
 from ..samples import Samples, Tree
 from .batched import Batched, Extra, Groups
@@ -282,8 +283,7 @@ class Block:
         weights, moving = ([t[rows] for t in stacks] for stacks in (self.weights, self.moving))
         results = self.task.batched.gradient(weights, inputs, targets, fixed, moving, every.of(rows))
         active = torch.from_numpy(self.active[rows]).to(self.device)
-        for old, new in zip(moving, results[len(weights) + 1 :], strict=True):
-            old.copy_(torch.where(active.reshape(-1, *[1] * (old.dim() - 1)), new, old))
+        renew(moving, results[len(weights) + 1 :], active)
         return results
 
     def _epoch(self, steps: int) -> Epoch:

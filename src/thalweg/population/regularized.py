@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PlanError
-from ..regularizers.averaging import shaped
+from ..kernels.stacks import shaped
 from ..regularizers.base import Regularizer, draw_seed
 from ..regularizers.stopping import EarlyStopping, Patience
 from ..samples import Tree, measured
@@ -71,7 +71,7 @@ class Regularized:
             return self.weights
         settled = torch.from_numpy(self.settled).to(self.weights[0].device)
         pairs = zip(self.weights, self.showing(), strict=True)
-        return [torch.where(settled.reshape(-1, *[1] * (w.dim() - 1)), w, shown) for w, shown in pairs]
+        return [torch.where(shaped(settled, w), w, shown) for w, shown in pairs]
 
     def extra(self, seeds: Sequence[int], step: int, inputs: Tree, per_member: bool) -> Extra:
         """The random numbers and the amounts of one step.
@@ -106,7 +106,7 @@ class Regularized:
         """
         factors = torch.where(active[:, None], factors, 1.0)
         for w, column in zip(self.weights, place.tolist(), strict=True):
-            w.mul_(shaped(factors[:, column], w))
+            w.mul_(shaped(factors[:, column].to(w.dtype), w))
 
     def factors_at(self, rates: np.ndarray) -> np.ndarray:
         """(steps, members, width), at rates (steps, members, width)."""
@@ -117,17 +117,12 @@ class Regularized:
         each = [[one.shrink(lr) for one, lr in zip(decay, rates, strict=True)] for decay in self.decays]
         return np.prod(each, axis=0)
 
-    def move(self, moved: Sequence[Tensor], active: Tensor) -> None:
-        """Take the moving buffers of members that still train."""
-        for old, new in zip(self.moving, moved, strict=True):
-            old.copy_(torch.where(active.reshape(-1, *[1] * (old.ndim - 1)), new, old))
-
     def after(self, shares: Tensor, active: Tensor) -> None:
         """Averages, after the update of a step with these shares (members,) of the new weights."""
         share = torch.where(active, shares, 0.0)
         for a, now in zip(self.average or (), (*self.weights, *self.moving), strict=False):
             if a.is_floating_point():
-                a.lerp_(now, shaped(share, a))
+                a.lerp_(now, shaped(share.to(a.dtype), a))
             else:
                 a.copy_(torch.where(share.any(), now, a))
 

@@ -25,6 +25,7 @@ from torch.func import grad, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..errors import TrainingError, first_line
+from ..kernels.stacks import shaped
 from ..samples import Samples
 from .batched import TRACING, Batched, Layout, Tensors
 
@@ -140,14 +141,14 @@ def curvature(at: Landscape, weights: Sequence[Tensor], epsilon: float = 0.05, s
     """
     gradients, loss = at.gradient(weights)
     length = lengths(gradients).clamp_min(torch.finfo(loss.dtype).tiny)
-    ahead = [w + epsilon * g / _column(length, g) for w, g in zip(weights, gradients, strict=True)]
+    ahead = [w + epsilon * g / shaped(length, g) for w, g in zip(weights, gradients, strict=True)]
     value, direction, settled = _power(at, weights, torch.zeros_like(loss), seed)
     if (value < 0).any():
         shift = value.clamp_max(0)
         shifted, other, other_settled = _power(at, weights, shift, seed)
         below = value < 0
         value = torch.where(below, shifted, value)
-        direction = [torch.where(_column(below, d), o, d) for d, o in zip(direction, other, strict=True)]
+        direction = [torch.where(shaped(below, d), o, d) for d, o in zip(direction, other, strict=True)]
         settled = torch.where(below, other_settled, settled)
     rise = at.loss(ahead) - loss
     return Curvature(loss.double().numpy(), value.double().numpy(), rise.double().numpy(), direction, settled.numpy())
@@ -162,11 +163,11 @@ def _power(at: Landscape, weights: Sequence[Tensor], shift: Tensor, seed: int) -
     for _ in range(ITERATIONS):
         product = at.along(weights, v)
         value = _dot(v, product)
-        rest = [p - _column(value, p) * d for p, d in zip(product, v, strict=True)]
+        rest = [p - shaped(value, p) * d for p, d in zip(product, v, strict=True)]
         settled = lengths(rest) <= TOLERANCE * (value - shift).abs()
         if settled.all():
             break
-        v = _unit([p - _column(shift, p) * d for p, d in zip(product, v, strict=True)])
+        v = _unit([p - shaped(shift, p) * d for p, d in zip(product, v, strict=True)])
     return value, v, settled
 
 
@@ -183,9 +184,4 @@ def lengths(v: Sequence[Tensor]) -> Tensor:
 def _unit(v: Sequence[Tensor]) -> list[Tensor]:
     length = lengths(v)
     length = torch.where(length > 0, length, torch.ones_like(length))
-    return [t / _column(length, t) for t in v]
-
-
-def _column(numbers: Tensor, like: Tensor) -> Tensor:
-    """(members,) as (members, 1, …)."""
-    return numbers.reshape(-1, *[1] * (like.dim() - 1))
+    return [t / shaped(length, t) for t in v]

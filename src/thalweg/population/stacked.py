@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..kernels.stacks import Rows, Stacked, stacked
+from ..kernels.stacks import Rows, Stacked, renew, shaped, stacked
 from ..samples import Samples, Tree
 from .batched import Batched, Extra, Groups
 from .regularized import Regularized
@@ -140,13 +140,13 @@ class Stepper:
     ) -> Sequence[Tensor]:
         """Results whose gradients and moved buffers are, for these members (members,), those further on."""
         count, block = len(self.points), self.block
-        block.regularized.move(results[count + 1 :], self.active & results[count].isfinite())
+        renew(block.moving, results[count + 1 :], self.active & results[count].isfinite())
         gradients = [g.contiguous() for g in results[:count]]
         for part, (_, _, second) in zip(self.parts, launches, strict=True):
             if second is not None:
                 second.run([g[part.start : part.stop] for g in gradients])
         pairs = zip(results, program(), strict=True)
-        mixed = [torch.where(twice.reshape(-1, *[1] * (one.dim() - 1)), other, one) for one, other in pairs]
+        mixed = [torch.where(shaped(twice, one), other, one) for one, other in pairs]
         return [*mixed[:count], results[count], *mixed[count + 1 :]]
 
     def _captured(
@@ -195,7 +195,7 @@ class Stepper:
         self.active &= fine
         self.loss_sum += torch.where(self.active, loss, float("nan"))
         if block.moving:
-            block.regularized.move(results[count + 1 :], self.active)
+            renew(block.moving, results[count + 1 :], self.active)
         if numbers.factors is not None:
             block.regularized.shrink(numbers.factors, self.active, block.updates[0].place)
         gradients = [g.contiguous() for g in results[:count]]  # alive until the updates have run

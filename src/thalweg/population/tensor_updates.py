@@ -26,7 +26,7 @@ from ..formulas.operations import eigenvectors, matrix_power, qr
 from ..kernels import numba_rows, staged
 from ..kernels.generated import module
 from ..kernels.lower import lower
-from ..kernels.stacks import Rows, Stacked
+from ..kernels.stacks import Rows, Stacked, renew
 from ..kernels.threads import Launch, Round, addresses
 from ..kernels.threads import Rows as RowsLaunch
 from ..kernels.torch_ref import scalar_function, scalars_on_device
@@ -281,9 +281,7 @@ class _ByTorch(Stacked):
                 after[column] = torch.where(rows.active, value, single[column])
         numbers = [scalars[form][k][row :: rows.width] for row, form, k in update.member.numbers]
         given = [*update.weights, *gradients, *kept[len(gradients) :], *numbers]
-        active = rows.active[:: rows.width]
-        for old, new in zip(kept, vmap(update.member.function(update.guards))(*given), strict=True):
-            old.copy_(torch.where(active.reshape(-1, *[1] * (old.dim() - 1)), new, old))
+        renew(kept, vmap(update.member.function(update.guards))(*given), rows.active[:: rows.width])
         for column, value in zip(single, after, strict=True):
             column.copy_(value)
 

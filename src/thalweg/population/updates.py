@@ -14,7 +14,7 @@ from ..formulas.equations import WEIGHT_ITSELF
 from ..formulas.shapes import MODEL
 from ..kernels import torch_ref
 from ..kernels.lower import lower
-from ..kernels.stacks import Rows, Stacked, stacked
+from ..kernels.stacks import Rows, Stacked, renew, shaped, stacked
 from .member import Member
 from .scheduling import Scheduling
 
@@ -115,8 +115,7 @@ class Update:
         table, none = self.scheduling.over(self.table, range(step, step + 1))[0], self.row_states[:, :0]
         given = list(zip(gradients, weights, states, strict=True))
         for own, (_, *new) in zip(states, self._computed(equations, step + 1, table, none, given), strict=True):
-            for state, value in zip(own, new, strict=True):
-                state.copy_(torch.where(active.reshape(-1, *[1] * (state.dim() - 1)), value, state))
+            renew(own, new, active)
 
     def _computed(
         self,
@@ -131,7 +130,7 @@ class Update:
         passed, _ = torch_ref.scalar_function(equations)(times, loss, *table.T, *row_states.T)
         each = [torch.from_numpy(np.broadcast_to(p, len(table)).copy()).to(given[0][1]) for p in passed]
         for (g, w, states), place in zip(given, self.place.tolist(), strict=True):
-            numbers = (p[place :: self.width].reshape(-1, *[1] * (w.dim() - 1)) for p in each)
+            numbers = (shaped(p[place :: self.width], w) for p in each)
             yield torch_ref.body(equations)(g, w, *states, *numbers)
 
     def begin(self, step: int) -> tuple[bool, ...]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..engine.programs import Programs
 from ..errors import PlanError, ProblemError
+from ..kernels.stacks import shaped
 from ..plan.factors import Setting, shown, words_of
 from ..population.batched import Batched
 from ..population.block import Block
@@ -27,7 +28,6 @@ from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..programs.native import single_threaded
-from ..regularizers.averaging import shaped
 from ..results import Results
 from ..samples import Samples
 from ..verdict.intervals import Interval, interval
@@ -180,7 +180,7 @@ def _measured(
     result = curvature(at, weights, epsilon)
 
     def loss(steps: Tensor) -> Tensor:
-        shifted = [w + shaped(steps, w) * d for w, d in zip(weights, result.direction, strict=True)]
+        shifted = [w + shaped(steps.to(w.dtype), w) * d for w, d in zip(weights, result.direction, strict=True)]
         return at.loss(shifted).double()
 
     members = range(len(settings))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -24,10 +23,10 @@ class EMA(Regularizer):
     Args:
         decay: d, from 0, no average, to below 1; the average reaches back 1/(1 − d) steps. 0.99 by default.
 
-    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> model = nn.Linear(1, 1, bias=False)
     >>> average = EMA(0.9).averaged(model)
     >>> for value in (1.0, 2.0):
-    ...     _ = torch.nn.init.constant_(model.weight, value); average.update_parameters(model)
+    ...     _ = nn.init.constant_(model.weight, value); average.update_parameters(model)
     >>> round(average.module.weight.item(), 4)
     1.1
     """
@@ -88,8 +87,3 @@ class SWA(Regularizer):
             ),
             evaluated="average.module if average.n_averaged else model",
         )
-
-
-def shaped(share: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """(members,) → (members, 1, …), to go with a stack of tensors."""
-    return share.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
