@@ -1,16 +1,34 @@
-"""What a request brings, checked: its body is one object of fields that are named here."""
+"""What a request brings, checked, and answered: its body is one object of fields that are named where it is routed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from ..errors import UsageError
 from ..language import LANGUAGES, language, speaking
+
+
+def route(path: str, work: Callable[..., Any], *query: str, **body: type) -> Route:
+    """To what a function gives as JSON, in the language that is asked for.
+
+    Args:
+        query: its arguments of the address; empty where the address lacks one.
+        body: its arguments of the body, which is posted then.
+    """
+
+    async def answer(request: Request) -> Response:
+        given = await fields(request, **body) if body else {name: request.query_params.get(name, "") for name in query}
+        return JSONResponse(await in_its_language(request, partial(work, **given)))
+
+    return Route(path, answer, methods=["POST"] if body else ["GET"])
 
 
 async def fields(request: Request, **kinds: type) -> dict[str, Any]:
@@ -43,11 +61,11 @@ def spoken(request: Request) -> str:
     return asked
 
 
-async def in_its_language(request: Request, work: Callable[..., Any], *given: Any) -> Any:
+async def in_its_language(request: Request, work: Callable[[], Any]) -> Any:
     """What a function gives, in the language that the request asks for; a process that it starts speaks it too."""
 
     def done() -> Any:
         with speaking(spoken(request)):
-            return work(*given)
+            return work()
 
     return await run_in_threadpool(done)

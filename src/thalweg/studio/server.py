@@ -21,7 +21,7 @@ from ..errors import ThalwegError
 from ..kernels import javascript
 from ..pictures.markup import filled
 from . import catalogue, formulary, streams
-from .asked import fields, in_its_language, spoken
+from .asked import route, spoken
 from .guard import Guard
 from .studies import Studies
 from .typed import made
@@ -37,10 +37,10 @@ def application(token: str, host: str, port: int, studies: Studies | None = None
         Route("/page/made.js", _module),
         Route("/page/{name}", _page),
         Route("/facts", _facts),
-        Route("/make", _make, methods=["POST"]),
-        Route("/formulas", _formulas),
-        Route("/formulas/one", _formula),
-        Route("/formulas/own", _own, methods=["POST"]),
+        route("/make", lambda kind, text: {"key": made(kind, text)[0]}, kind=str, text=str),
+        route("/formulas", formulary.catalogue),
+        route("/formulas/one", formulary.one, "label"),
+        route("/formulas/own", formulary.own, text=str),
         *streams.routes(Studies() if studies is None else studies),
     ]
     return Guard(Starlette(routes=routes, exception_handlers={ThalwegError: _sentence}), token, host, port)
@@ -73,26 +73,7 @@ async def _facts(request: Request) -> Response:
     return JSONResponse(await run_in_threadpool(catalogue.facts, spoken(request)))
 
 
-async def _make(request: Request) -> Response:
-    given = await fields(request, kind=str, text=str)
-    key, _ = await run_in_threadpool(made, given["kind"], given["text"])
-    return JSONResponse({"key": key})
-
-
 async def _module(request: Request) -> Response:
-    query: Callable[[str], str] = lambda name: request.query_params.get(name, "")  # noqa: E731
-    _, text = await run_in_threadpool(made, query("kind"), query("text"))
+    given = (request.query_params.get(name, "") for name in ("kind", "text"))
+    _, text = await run_in_threadpool(made, *given)
     return Response(text, media_type=_TYPES["js"])
-
-
-async def _formulas(request: Request) -> Response:
-    return JSONResponse(await in_its_language(request, formulary.catalogue))
-
-
-async def _formula(request: Request) -> Response:
-    return JSONResponse(await in_its_language(request, formulary.one, request.query_params.get("label", "")))
-
-
-async def _own(request: Request) -> Response:
-    given = await fields(request, text=str)
-    return JSONResponse(await in_its_language(request, formulary.own, given["text"]))

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from .asked import fields, in_its_language, spoken
+from .asked import in_its_language, route, spoken
 from .live import EVERY, Follower
 from .studies import Studies
 
@@ -25,27 +24,6 @@ _START = {"problem": str, "optimizers": list, "rates": str, "schedules": list, "
 
 
 def routes(studies: Studies) -> list[Route]:
-    async def offers(request: Request) -> Response:
-        return JSONResponse(await in_its_language(request, studies.offers))
-
-    async def start(request: Request) -> Response:
-        given = await fields(request, **_START)
-        return JSONResponse({"name": await in_its_language(request, studies.start, given)})
-
-    async def carry(request: Request) -> Response:
-        given = await fields(request, name=str, do=str, seeds=int, trust=bool)
-        await in_its_language(request, partial(studies.carry, **given))
-        return JSONResponse({})
-
-    async def setting(request: Request) -> Response:
-        query = request.query_params
-        given = query.get("name", ""), query.get("key", "")
-        return JSONResponse(await run_in_threadpool(studies.setting, *given))
-
-    async def landscape(request: Request) -> Response:
-        given = await fields(request, name=str, key=str, trust=bool)
-        return JSONResponse(await in_its_language(request, partial(studies.landscape, **given)))
-
     async def report(request: Request) -> Response:
         def made() -> str:
             from ..report.html import page
@@ -63,11 +41,11 @@ def routes(studies: Studies) -> list[Route]:
         return StreamingResponse(_stream(studies, follower, last[:40]), media_type="text/event-stream")
 
     return [
-        Route("/studies", offers),
-        Route("/studies/start", start, methods=["POST"]),
-        Route("/studies/carry", carry, methods=["POST"]),
-        Route("/studies/setting", setting),
-        Route("/studies/landscape", landscape, methods=["POST"]),
+        route("/studies", studies.offers),
+        route("/studies/start", studies.start, **_START),
+        route("/studies/carry", studies.carry, name=str, do=str, seeds=int, trust=bool),
+        route("/studies/setting", studies.setting, "name", "key"),
+        route("/studies/landscape", studies.landscape, name=str, key=str, trust=bool),
         Route("/studies/report", report),
         Route("/studies/events", events),
     ]

@@ -121,7 +121,9 @@ class Studies:
     def follower(self, name: str, language: str) -> Follower:
         return self.followers.of(self.path(name), language)
 
-    def start(self, asked: dict[str, Any]) -> str:
+    def start(
+        self, problem: str, optimizers: list[Any], rates: str, schedules: list[Any], seeds: int, epochs: int
+    ) -> dict[str, str]:
         """Begin a study; its name.
 
         Raises:
@@ -131,23 +133,20 @@ class Studies:
         from ..schedules import SCHEDULES
         from ..store.connection import stem_of
 
-        problem, optimizers, schedules = asked["problem"], asked["optimizers"], asked["schedules"]
         if problem not in (allowed := [*self.problems, *PROBLEMS]):
             raise UsageError(unknown("problem here", problem[:LONGEST_LABEL], allowed))
         _known("optimizer", optimizers, FORMULAS)
         _known("schedule", schedules, SCHEDULES)
-        rates = _rates(asked["rates"])
-        seeds = SEEDS.check("seeds", asked["seeds"], UsageError)
-        epochs = EPOCHS.check("epochs", asked["epochs"], UsageError)
+        how = {"problem": problem, "optimizers": optimizers, "schedules": schedules, "rates": _rates(rates)}
+        how |= {"seeds": SEEDS.check("seeds", seeds, UsageError), "epochs": EPOCHS.check("epochs", epochs, UsageError)}
         stem = stem_of(re.sub(r".*[/:]", "", problem))[:80]
         taken = self.paths()
         numbered = (f"{stem}-{count}" if count > 1 else stem for count in range(1, 10_000))
         name = next(one for one in numbered if one not in taken and self._is_free(one))
         path = self._new(name)
         assert path is not None
-        how = {"problem": problem, "optimizers": optimizers, "schedules": schedules, "rates": rates}
-        self.trainings.begin(path, do="compare", **how, seeds=seeds, epochs=epochs)
-        return name
+        self.trainings.begin(path, do="compare", **how)
+        return {"name": name}
 
     def _is_free(self, name: str) -> bool:
         path = self._new(name)
