@@ -20,7 +20,6 @@ from ..landscapes.printed import printed
 from ..landscapes.surface import Surface
 from ..language import say, speaking
 from ..pictures import style
-from ..pictures.style import Style
 from .lessons import LESSONS
 from .words import messages, words
 
@@ -113,11 +112,7 @@ def facts(language: str) -> dict[str, Any]:
                 one.name: {name: say(meaning.words) for name, meaning in one.meanings.items()}
                 for one in FORMULAS.values()
             },
-            "styles": {name: _look(one) for name, one in style.styles(FORMULAS).items()},
-            "spare": [_look(one) for one in (*style.plain_styles("abcdefg").values(), *style.STYLES.values())],
+            "styles": {name: vars(one) for name, one in style.styles(FORMULAS).items()},
+            "spare": [vars(one) for one in (*style.plain_styles("abcdefg").values(), *style.STYLES.values())],
             "dark": dict(style.DARK),
         }
-
-
-def _look(one: Style) -> dict[str, str]:
-    return {"colour": one.colour, "dash": one.dash, "marker": one.marker}

@@ -6,16 +6,14 @@ from typing import Any
 
 from ..errors import UsageError
 from ..formulas import FORMULAS, WRAPPERS, Formula
-from ..formulas.registry import get, of_text
+from ..formulas.registry import get
 from ..language import say
 from ..unknown import unknown
 from .catalogue import forms
 from .mathml import equations
 
-LONGEST_LABEL = 300
 
-
-def catalogue() -> list[dict[str, Any]]:
+def rules() -> list[dict[str, Any]]:
     """Every rule in the order of its family, with the names of its forms."""
     labels = [(form.name, form.label) for form in forms()]
     return [
@@ -24,25 +22,16 @@ def catalogue() -> list[dict[str, Any]]:
     ]
 
 
-def one(label: str) -> dict[str, Any]:
+def rule_of(text: str) -> Formula:
     """A rule of the catalogue, with options or other defaults: `adam(amsgrad=True)`.
 
     Raises:
         UsageError: there is no such rule.
     """
-    name = label[:LONGEST_LABEL].partition("(")[0].strip()
+    name = text.partition("(")[0].strip()
     if name not in (known := (*FORMULAS, *WRAPPERS)):
         raise UsageError(unknown("rule", name, known))
-    return shown(get(label[:LONGEST_LABEL]))
-
-
-def own(text: str) -> dict[str, Any]:
-    """A rule that was typed.
-
-    Raises:
-        UsageError: it is not one, or has the name of one of the catalogue.
-    """
-    return shown(of_text(text))
+    return get(text)
 
 
 def shown(rule: Formula) -> dict[str, Any]:

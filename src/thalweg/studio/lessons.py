@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..formulas import CLASSIC
@@ -47,17 +47,15 @@ class Lesson:
     surface: str
     start: tuple[float, ...]
     steps: int
-    lanes: Sequence[Lane] = field(default_factory=tuple)
+    lanes: Sequence[Lane]
     arrows: int | None = None
     at: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """In the chosen language."""
-        same = {"name": self.name, "surface": self.surface, "start": list(self.start), "steps": self.steps}
-        lanes = [lane.to_json() for lane in self.lanes]
-        told = {"title": say(self.title), "words": say(self.words)}
+        said = {"title": say(self.title), "words": say(self.words)}
         at = self.steps if self.at is None else self.at
-        return {**same, **told, "lanes": lanes, "arrows": self.arrows, "at": at}
+        return vars(self) | said | {"lanes": [lane.to_json() for lane in self.lanes], "at": at}
 
 
 def _rates(label: str, *rates: float) -> list[Lane]:

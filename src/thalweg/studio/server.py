@@ -18,15 +18,18 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from ..errors import ThalwegError
+from ..formulas.registry import of_text
 from ..kernels import javascript
 from ..pictures.markup import filled
-from . import catalogue, formulary, streams
+from . import catalogue, streams
 from .asked import route, spoken
+from .formulary import rule_of, rules, shown
 from .guard import Guard
 from .studies import Studies
 from .typed import made
 from .words import scripts
 
+LONGEST_LABEL = 300
 _TYPES = {"js": "text/javascript", "css": "text/css"}
 
 
@@ -38,9 +41,9 @@ def application(token: str, host: str, port: int, studies: Studies | None = None
         Route("/page/{name}", _page),
         Route("/facts", _facts),
         route("/make", lambda kind, text: {"key": made(kind, text)[0]}, kind=str, text=str),
-        route("/formulas", formulary.catalogue),
-        route("/formulas/one", formulary.one, "label"),
-        route("/formulas/own", formulary.own, text=str),
+        route("/formulas", rules),
+        route("/formulas/one", lambda label: shown(rule_of(label[:LONGEST_LABEL])), "label"),
+        route("/formulas/own", lambda text: shown(of_text(text)), text=str),
         *streams.routes(Studies() if studies is None else studies),
     ]
     return Guard(Starlette(routes=routes, exception_handlers={ThalwegError: _sentence}), token, host, port)

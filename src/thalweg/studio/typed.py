@@ -11,10 +11,10 @@ import json
 
 from .. import calls, formulas, landscapes
 from ..errors import SurfaceError, UsageError
-from ..formulas import FORMULAS, WRAPPERS
 from ..formulas.typed import is_text
 from ..unknown import unknown
 from . import catalogue
+from .formulary import rule_of
 
 LONGEST = 2_000  # characters
 KINDS = ("surface", "rule")
@@ -51,9 +51,7 @@ def _rule(text: str) -> tuple[str, str]:
     if is_text(text):
         own = formulas.get(text)
         return own.label, catalogue.rule(own, typed=True)
-    if (name := text.partition("(")[0].strip()) not in (known := (*FORMULAS, *WRAPPERS)):
-        raise UsageError(unknown("rule", name, known))
-    formula = formulas.get(text)
+    formula = rule_of(text)
     if not formula.equations.races:
         raise UsageError(f"{formula} looks at more than one weight at a time, which a race on a page does not show.")
     return formula.label, catalogue.rule(formula)

@@ -32,17 +32,17 @@ _MORE = ("error", "note")
 def status(results: Results | None, training: Training | None) -> dict[str, Any]:
     """How far it is, and what can be asked of it."""
     facts = dict(training.facts) if training is not None else {}
-    alive = training is not None and training.alive
     told = {name: facts[name] for name in _MORE if facts.get(name)}
-    if alive:
-        assert training is not None
+    if training is not None and training.alive:
         state = "stopping" if training.stopping else "paused" if training.paused else "running"
         told |= {name: _rounded(facts[name]) for name in ("share", "left", "rate") if facts.get(name) is not None}
         told |= {"part": say(facts["part"])} if facts.get("part") else {}
+    elif results is None:
+        state = "missing"
     else:
-        state = "finished" if results is not None and results.finished else "stopped"
+        state = "finished" if results.finished else "stopped"
     if results is None:
-        return {"state": state if alive else "missing", **told}
+        return {"state": state, **told}
     table = results.table()
     ended = table["status"].isin(ENDED)
     counts = {"runs": len(table), "ended": int(ended.sum()), "diverged": int((table["status"] == "diverged").sum())}
