@@ -14,23 +14,19 @@ EXAMPLE = "Example: thalweg extend runs/digits.db --seeds 20"
 
 def extend(
     store: Store,
-    seeds: Annotated[
-        int | None, typer.Option(help="How many more fresh seeds; 10 if nothing is asked for.", show_default=False)
-    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many more fresh seeds; 10 if nothing is asked for.")] = None,
     samples: Annotated[
         int | None,
         typer.Option(
             help="Until so many samples judge: parts of the training samples change places with the validation part, "
-            "one after the other. The test part stays untouched.",
-            show_default=False,
+            "one after the other. The test part stays untouched."
         ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
             help="Run the chosen settings to so many epochs, from the same seeds; schedules are those of a run that "
-            "long, and the verdict is then at so many.",
-            show_default=False,
+            "long, and the verdict is then at so many."
         ),
     ] = None,
     cluster: Cluster = None,

@@ -29,10 +29,7 @@ Compared = Annotated[
 ]
 Bounds = Annotated[
     str | None,
-    typer.Option(
-        help="Between which values, e.g. -3:3, or one for each variable: -3:3,-1:4. Also written -3,3;-1,4.",
-        show_default=False,
-    ),
+    typer.Option(help="Between which values, e.g. -3:3, or one for each variable: -3:3,-1:4. Also written -3,3;-1,4."),
 ]
 BatchSize = Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")]
 Report = Annotated[Path | None, typer.Option(help="Write the report here when done.")]
@@ -44,8 +41,7 @@ Log = Annotated[
     list[str] | None,
     typer.Option(
         help="tensorboard:DIR, mlflow:URI or wandb:PROJECT, told of the study while it runs; may be given several "
-        "times.",
-        show_default=False,
+        "times."
     ),
 ]
 Device = Annotated[
@@ -57,8 +53,7 @@ Device = Annotated[
 Cluster = Annotated[
     str | None,
     typer.Option(
-        help="A Ray cluster that trains: auto, the one that this machine belongs to; HOST:PORT of its head; or local.",
-        show_default=False,
+        help="A Ray cluster that trains: auto, the one that this machine belongs to; HOST:PORT of its head; or local."
     ),
 ]
 Precision = Annotated[
@@ -110,9 +105,6 @@ AnotherMargin = Annotated[
 StorePath = Annotated[Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")]
 Minutes = Annotated[
     float | None,
-    typer.Option(
-        help="The time it may take: halving, a coarser grid and fewer seeds, three at least, make it fit.",
-        show_default=False,
-    ),
+    typer.Option(help="The time it may take: halving, a coarser grid and fewer seeds, three at least, make it fit."),
 ]
-Until = Annotated[str | None, typer.Option(help="Instead, when it has to end, e.g. 18:00.", show_default=False)]
+Until = Annotated[str | None, typer.Option(help="Instead, when it has to end, e.g. 18:00.")]

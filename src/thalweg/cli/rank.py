@@ -31,7 +31,7 @@ def rank(
         str | None, typer.Option(help="The column that judges; f1:max and bits:min say which values are better.")
     ] = None,
     maximize: Annotated[
-        bool | None, typer.Option("--maximize/--minimize", help="Whether higher values are better.", show_default=False)
+        bool | None, typer.Option("--maximize/--minimize", help="Whether higher values are better.")
     ] = None,
     seed: Annotated[str | None, typer.Option(help="The column of seeds; none if there is none.")] = None,
     settings: Annotated[

@@ -15,8 +15,7 @@ EXAMPLE = "Example: thalweg resume runs/digits.db"
 def resume(
     store: Store,
     device: Annotated[
-        str | None,
-        typer.Option(help="cpu, cuda, cuda:1 or auto; the one it was begun on unless given.", show_default=False),
+        str | None, typer.Option(help="cpu, cuda, cuda:1 or auto; the one it was begun on unless given.")
     ] = None,
     cluster: Cluster = None,
     log: Log = None,

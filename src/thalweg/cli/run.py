@@ -23,9 +23,7 @@ def run(
             "{batch_size}, {seed}, {epochs}, hyperparameters of your own, and {out}, an empty folder of the run's own."
         ),
     ],
-    optimizers: Annotated[
-        str | None, typer.Option(help="Words for {optimizer}, separated by commas.", show_default=False)
-    ] = None,
+    optimizers: Annotated[str | None, typer.Option(help="Words for {optimizer}, separated by commas.")] = None,
     rates: options.Rates = "1e-4:1:5",
     schedules: options.Schedules = "constant,cosine",
     hyperparameters: options.Hyperparameters = None,
@@ -33,10 +31,7 @@ def run(
     seeds: options.Seeds = 3,
     epochs: Annotated[
         int | None,
-        typer.Option(
-            help="Reports of a run. 20 unless given where {epochs} is told; else 1: the last one counts.",
-            show_default=False,
-        ),
+        typer.Option(help="Reports of a run. 20 unless given where {epochs} is told; else 1: the last one counts."),
     ] = None,
     metric: Annotated[
         str, typer.Option(help="What runs are judged by, as the command says it: loss, val_acc, f1:max, …")
@@ -45,13 +40,10 @@ def run(
         str | None,
         typer.Option(
             help="Where the command writes it, e.g. {out}/metrics.csv: CSV, JSON or lines of them; what it prints "
-            "unless given.",
-            show_default=False,
+            "unless given."
         ),
     ] = None,
-    at_once: Annotated[
-        int | None, typer.Option(help="Runs at the same time; one for each core unless given.", show_default=False)
-    ] = None,
+    at_once: Annotated[int | None, typer.Option(help="Runs at the same time; one for each core unless given.")] = None,
     confirmation: options.Confirmation = 5,
     grow: options.Grow = 2,
     refine: options.Refine = 1,

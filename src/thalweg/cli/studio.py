@@ -14,8 +14,7 @@ def studio(
     shown: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Stores to open, and problems to start studies on, as file.py:function or package.module:function.",
-            show_default=False,
+            help="Stores to open, and problems to start studies on, as file.py:function or package.module:function."
         ),
     ] = None,
     folder: Annotated[Path, typer.Option(help="The folder of the stores that are listed; new ones go there.")] = Path(
@@ -24,10 +23,7 @@ def studio(
     port: Annotated[
         int | None,
         typer.Option(
-            help="Where it listens; 8642, or a free port where that is taken, unless given.",
-            min=0,
-            max=65535,
-            show_default=False,
+            help="Where it listens; 8642, or a free port where that is taken, unless given.", min=0, max=65535
         ),
     ] = None,
     host: Annotated[

@@ -11,7 +11,7 @@ PANEL = "A table as problem"
 
 
 def _option(words: str, *names: str) -> Any:
-    return typer.Option(*names, help=words, rich_help_panel=PANEL, show_default=False)
+    return typer.Option(*names, help=words, rich_help_panel=PANEL)
 
 
 Target = Annotated[
