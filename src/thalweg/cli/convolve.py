@@ -11,7 +11,6 @@ import typer
 from ..errors import UsageError
 from ..language import Word, mark, say
 from .arrays import FORM, array_of, plain, written
-from .derivative import SETTINGS
 from .listing import columns, print_table
 from .options import Everything
 from .result import bounds_of, print_json
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..convolution import ContinuousConvolution, Convolution
-
-__all__ = ["EXAMPLE", "SETTINGS", "convolve"]
 
 EXAMPLE = 'Example: thalweg convolve "1,2,3" "0,1,0.5" --padding full -o convolution.html'
 MOST = 12  # values along an axis of what is printed

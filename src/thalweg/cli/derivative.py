@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ..calculus import Derivative, Gradient, Limit
 
 EXAMPLE = "Example: thalweg derivative '(2x - 1)^3' --at 2"
-SETTINGS = {"ignore_unknown_options": True}  # -x^2 is a formula
 
 
 def derivative(

@@ -11,7 +11,6 @@ import typer
 from ..errors import UsageError
 from ..language import Word, mark, say
 from .arrays import array_of, plain, written
-from .derivative import SETTINGS
 from .listing import Entry, also_called, columns, documented, each_said, entry, print_table, print_words
 from .options import Everything
 from .result import finite, print_json
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..losses import Loss
-
-__all__ = ["EXAMPLE", "SETTINGS", "loss"]
 
 EXAMPLE = "Example: thalweg loss mse --values 3,11 --targets 1,1"
 

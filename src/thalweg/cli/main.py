@@ -33,6 +33,7 @@ COMMANDS = (
     *("sharpness", "picture", "derivative", "minimum", "studio"),
 )  # in the order of the help
 
+FORMULAS = ("convolve", "derivative", "loss", "minimum")  # whose arguments may be -x^2 or -1, and no options
 NAMES = {"range_test": "range", "bias_variance": "bias-variance"}  # where a command is not called as its function
 
 app = typer.Typer(
@@ -152,7 +153,7 @@ class Once(Spoken, TyperCommand):
 
 for name in COMMANDS:
     module = import_module(f".{name}", __package__)
-    settings = getattr(module, "SETTINGS", {})
+    settings = {"ignore_unknown_options": name in FORMULAS}
     app.command(NAMES.get(name, name), epilog=module.EXAMPLE, context_settings=settings, cls=Once)(
         _guarded(getattr(module, name))
     )

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..language import say
-from .derivative import SETTINGS
 from .options import Everything
 from .result import bounds_of, check_one, finite, print_json, split
 
 if TYPE_CHECKING:
     from ..calculus import Minimum
-
-__all__ = ["EXAMPLE", "SETTINGS", "minimum"]
 
 EXAMPLE = "Example: thalweg minimum 'x^2 - 4x + 6'"
 
