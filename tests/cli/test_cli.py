@@ -18,6 +18,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from thalweg.cli import main, result
+from thalweg.cli.listing import table_of
 from thalweg.plan.factors import SCHEDULE
 from thalweg.plan.plan import plan
 from thalweg.problem.builtin import PROBLEMS
@@ -462,7 +463,7 @@ WIDE = Verdict(
 def drawn(verdict: Verdict, width: int) -> str:
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file:
-        console.print(terminal.table(ranking(verdict), width))
+        console.print(table_of(terminal.fitting(ranking(verdict), width)))
         return console.export_text()
 
 
@@ -491,8 +492,7 @@ def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
         dataclasses.replace(second, default=chosen),
         third,
     )
-    shown = terminal.table(tuned(dataclasses.replace(WIDE, entries=entries)), width)
-    assert shown is not None
+    shown = table_of(terminal.fitting(tuned(dataclasses.replace(WIDE, entries=entries)), width))
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file:
         console.print(shown)
@@ -503,7 +503,7 @@ def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
     assert "1429%" in lines[3]
     assert re.search(r"^adadelta .* chosen", lines[4])
     assert "nesterov" not in "".join(lines)
-    assert terminal.table(tuned(WIDE), width) is None
+    assert terminal.fitting(tuned(WIDE), width) == []
 
 
 def test_a_wider_terminal_shows_more() -> None:

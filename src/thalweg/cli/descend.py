@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import SurfaceError, UsageError
+from ..files import put
 from ..language import mark, say
 from .listing import columns, headline, print_table
 from .options import Bounds, Everything, Json
-from .result import bounds_of, check_one, check_report, finite, print_json, write_file
+from .result import bounds_of, check_one, check_report, finite, print_json, writing
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -76,7 +77,8 @@ def descend(
     sides = None if bounds is None else bounds_of(bounds)
     path = walk(surface, _starts(start), rules, rates, schedule, steps, noise=noise, seed=seed, bounds=sides)
     if output is not None and written:
-        write_file(output, path.steps_table().to_csv(index=False).encode())
+        with writing(output):
+            put(output, path.steps_table().to_csv(index=False).encode())
     elif output is not None:
         shape = kind or ("race" if output.suffix.lower() in (".gif", ".mp4") else None)
         write_picture(output, lambda: path.picture(shape))

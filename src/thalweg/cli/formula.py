@@ -9,8 +9,9 @@ import typer
 
 from ..errors import UsageError
 from ..language import mark, say, wrapped
+from .listing import terminal
 from .options import Everything
-from .result import check_one, print_json, rule_of, terminal
+from .result import check_one, print_json, rule_of
 
 if TYPE_CHECKING:
     from rich.table import Table

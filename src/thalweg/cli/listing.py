@@ -9,19 +9,31 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import re
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from ..language import say, wrapped
-from .result import terminal
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
     from rich.table import Table
 
+    from ..report.terminal import Cells
+
 _LEFT_OUT = ("Raises:", ">>>", "...")
+
+
+def terminal() -> Console:
+    """Where results are printed; a file or a pipe lacks a width."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+    return Console(width=width, markup=False, highlight=False)
 
 
 def columns(
@@ -80,6 +92,12 @@ def columns_of(
     rows = [[cell(row, name) for name in headings] for row in frame.to_dict("records")]
     numbers = [words for name, words in headings.items() if frame[name].dtype.kind in "iuf"]
     return columns(list(headings.values()), rows, right=numbers)
+
+
+def table_of(fitted: Sequence[Cells]) -> Table:
+    """Columns of a study's table, as `report.terminal.fitting` chooses them."""
+    right = [column.head for column in fitted if not column.left]
+    return columns([column.head for column in fitted], zip(*(one.cells for one in fitted), strict=True), right)
 
 
 def print_table(table: Table) -> None:

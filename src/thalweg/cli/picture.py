@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError, WorkError
+from ..errors import UsageError
+from ..files import put
 from ..language import mark, say
 from .listing import columns, print_table
 from .options import Json
-from .result import check_report, print_json, write_file
+from .result import check_report, print_json, writing
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -85,7 +86,8 @@ def _write_race(output: Path | None) -> None:
     check_picture(target, (".html",))
     from ..studio.single import race
 
-    write_file(target, race().encode())
+    with writing(target):
+        put(target, race().encode())
     print(target)
 
 
@@ -121,9 +123,6 @@ def write_picture(path: Path | None, figure: Callable[[], go.Figure]) -> None:
     from ..pictures.still.fonts import readable
 
     words = path.suffix.lower() in (".html", ".svg")  # for which the reader's program finds fonts
-    try:
+    with writing(path), contextlib.nullcontext() if words else readable(path.name):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.nullcontext() if words else readable(path.name):
-            write(figure(), path)
-    except OSError as error:
-        raise WorkError("{file} cannot be written: {reason}.", file=path, reason=error.strerror or error) from error
+        write(figure(), path)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..language import say, wrapped
-from .listing import headline
+from .listing import headline, terminal
 from .options import Json
-from .result import print_json, terminal
+from .result import print_json
 
 EXAMPLE = "Example: thalweg problems"
 

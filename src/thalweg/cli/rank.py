@@ -78,7 +78,8 @@ def _column(name: str | None) -> str | Literal[False] | None:
 
 def _print(result: RankedRuns) -> None:
     """How the table was read, the answer, the ranking, and notes."""
-    from .result import show_table, terminal
+    from .listing import terminal
+    from .result import show_table
 
     console = terminal()
     console.print()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 import json
 import math
-import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..calls import split
 from ..errors import UsageError, WorkError
-from ..files import check_place, put
+from ..files import check_place
 from ..language import say
+from .listing import table_of, terminal
 from .settings import ENDING
 
 if TYPE_CHECKING:
@@ -135,14 +135,15 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): finite(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whose place was checked, by a temporary name that is then renamed.
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Write a file whose place was checked.
 
     Raises:
         WorkError: it cannot be written.
     """
     try:
-        put(path, content)
+        yield
     except OSError as error:
         raise WorkError("{file} cannot be written: {reason}.", file=path, reason=error.strerror or error) from error
 
@@ -167,14 +168,6 @@ def give(result: Any, report: Path | None, json: bool, show: Callable[[Any], Non
 def finite(value: float | None) -> float | None:
     """The number for JSON, which lacks NaN and infinity: None in their place."""
     return float(value) if value is not None and math.isfinite(value) else None
-
-
-def terminal() -> Console:
-    """Where results are printed; a file or a pipe lacks a width."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
-    return Console(width=width, markup=False, highlight=False)
 
 
 def finish(
@@ -233,12 +226,12 @@ def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
 def show_table(section: Section, console: Console) -> None:
     """As much of the table as fits, and what its heads mean."""
     from ..report.sections import explained
-    from ..report.terminal import fitting, table
+    from ..report.terminal import fitting
 
-    if (lines := table(section, console.width)) is None:
+    if not (fitted := fitting(section, console.width)):
         return
-    console.print(lines)
-    heads = ((column.head.replace("\n", " "), column.means) for column in fitting(section, console.width))
+    console.print(table_of(fitted))
+    heads = ((column.head.replace("\n", " "), column.means) for column in fitted)
     for term, meaning in (explained(heads) | dict(section.terms)).items():
         console.print(f"{term}: {meaning}.", style="dim")
     console.print()

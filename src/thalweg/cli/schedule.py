@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..language import say, wrapped
-from .listing import columns, fact_lines, headline, print_table, print_words
+from .listing import columns, fact_lines, headline, print_table, print_words, terminal
 from .options import Everything
 from .picture import Drawn, check_picture, write_picture
-from .result import finite, print_json, terminal
+from .result import finite, print_json
 
 if TYPE_CHECKING:
     import numpy as np

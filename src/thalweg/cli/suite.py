@@ -55,17 +55,17 @@ def _given(context: typer.Context, name: str) -> bool:
 
 def _print(result: Suite) -> None:
     """The answer, the tables that a terminal has room for, and notes; below each table how to read it."""
-    from ..report.terminal import table
+    from ..report.terminal import fitting
     from ..suites.sections import ratios, shared, standings
-    from .result import terminal
+    from .listing import table_of, terminal
 
     console = terminal()
     console.print()
     console.print(result.sentence, style="bold")
     console.print()
     for section in (standings(result.verdict), ratios(result.verdict), shared(result.verdict)):
-        if (lines := table(section, console.width)) is not None:
-            console.print(lines)
+        if fitted := fitting(section, console.width):
+            console.print(table_of(fitted))
         console.print(section.sentence, style="dim")
         console.print()
     for note in result.notes:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from ..language import say
 from .sections import Column, Row, Section
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-GAP = 2  # between columns
+GAP = 2  # between columns, as `cli.listing.columns` draws them
 
 
 @dataclass(frozen=True)
@@ -31,30 +27,15 @@ class Cells:
         return GAP + max(map(cell_len, [*self.head.split("\n"), *self.cells]))
 
 
-def table(section: Section, width: int) -> Table | None:
-    """The table, at most so wide. None where there is nothing to show."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    rows = _complete(section)
-    if not rows:
-        return None
-    columns = fitting(section, width)
-    lines = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-    for column in columns:
-        lines.add_column(column.head, justify="left" if column.left else "right", overflow="fold")
-    for cells in zip(*(column.cells for column in columns), strict=True):
-        lines.add_row(*map(Text, cells))
-    return lines
-
-
 def fitting(section: Section, width: int) -> list[Cells]:
-    """The columns that must be there, and of the others, the worthier first, those that fit.
+    """The columns that must be there, and of the others, the worthier first, those that fit; none without a row.
 
     Where these and the worthiest of the others have no room, those that say the same in all rows go, the last first.
     """
-    rows = _complete(section)
+    must = [column for column in section.columns if column.worth == 0]
+    rows = [row for row in section.rows if not any(c.writes.lacks(c.value(row)) for c in must)]
+    if not rows:
+        return []
     columns = [_cells(column, column.worth, rows) for column in section.columns if column.worth is not None]
     needed = [column for column in columns if column.worth == 0]
     others = [column for column in columns if column.worth and any(column.cells)]
@@ -70,12 +51,6 @@ def fitting(section: Section, width: int) -> list[Cells]:
             chosen.append(column)
             left -= column.width
     return [column for column in columns if column in needed or column in chosen]
-
-
-def _complete(section: Section) -> list[Row]:
-    """The rows that have what must be there."""
-    needed = [column for column in section.columns if column.worth == 0]
-    return [row for row in section.rows if not any(c.writes.lacks(c.value(row)) for c in needed)]
 
 
 def _cells(column: Column, worth: int, rows: list[Row]) -> Cells:
