@@ -47,16 +47,9 @@ def _interval(value: Interval) -> Written:
     return number(value.mean), f"[{number(value.low)}, {number(value.high)}]"
 
 
-def _change(value: float) -> str:
-    return ("+" if value > 0 else "") + number(value, 3) if math.isfinite(value) else EMPTY
-
-
-def _probability(share: float) -> str:
-    return f"{share:.2f}" if math.isfinite(share) else EMPTY
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if math.isfinite(share) else "∞"
+def _finite(write: Callable[[float], str], otherwise: str = EMPTY) -> Callable[[float], str]:
+    """A finite number as `write` has it, and one word for all others."""
+    return lambda value: write(value) if math.isfinite(value) else otherwise
 
 
 def _fact(value: object) -> str:
@@ -113,17 +106,19 @@ FORMATS = {
     "part": Format(
         lambda value: say("{some:,} of {all:,}", some=value[0], all=value[1]), lambda value: f"{value[0]}/{value[1]}"
     ),
-    "probability": Format(_probability, lambda share: f"{share:.0%}" if math.isfinite(share) else ""),
+    "probability": Format(_finite("{:.2f}".format), _finite("{:.0%}".format, "")),
     "lettered": Format(
         lambda one: (number(one.value.mean) if math.isfinite(one.value.mean) else "∞", one.letters),
         lambda one: f"{brief(one.value.mean)} {one.letters}",
     ),
     "yes": Format(lambda flag: say("yes") if flag else say("no"), lambda flag: say("yes") if flag else ""),
-    "percent": Format(_percent, _percent),
+    "percent": Format(_finite("{:.0%}".format, "∞"), _finite("{:.0%}".format, "∞")),
     "fine percent": Format(percent, percent),  # also of small shares
     "number": Format(number, brief),
     "short": Format(short),
-    "change": Format(_change, lambda value: brief(value, "+")),
+    "change": Format(
+        _finite(lambda value: ("+" if value > 0 else "") + number(value, 3)), lambda value: brief(value, "+")
+    ),
     "interval": Format(_interval, _spread),
     "mean": Format(_interval, lambda value: brief(value.mean)),  # a terminal shows it without its interval
     "difference": Format(_or_word(_interval), _or_word(lambda value: _spread(value, "+"))),  # or a word in its place
@@ -131,6 +126,6 @@ FORMATS = {
     "quartiles": Format(lambda value: (number(value[0]), f"[{number(value[1])}, {number(value[2])}]")),  # median first
     "range": Format(lambda ends: say("{low} to {high}", low=number(ends[0]), high=number(ends[1]))),
     "decades": Format(lambda value: "≥ " * value[1] + number(value[0], 2)),  # (decades, whether at least so many)
-    "ratio": Format(lambda ratio: f"{ratio:.2f}×" if math.isfinite(ratio) else EMPTY),
+    "ratio": Format(_finite("{:.2f}×".format)),
     "duration": Format(duration),
 }
