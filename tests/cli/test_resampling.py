@@ -58,6 +58,15 @@ def test_the_stages_of_a_boosting() -> None:
     assert facts["kind"] == "boosting"
 
 
+def test_scores_are_named_alike_in_every_language() -> None:
+    stages = run("boost", "diabetes", "--rates", "0.01", "--members", "2", "--epochs", "1", "--language", "ko")
+    assert "모두 함께" in stages
+    assert "단계 하나, 평균" not in stages
+    words = ("bag", "diabetes", "--rate", "0.01", "--members", "2", "--epochs", "1", "--json")
+    english, korean = (json.loads(run(*words, "--language", one))["scores"] for one in ("en", "ko"))
+    assert list(english) == list(korean)
+
+
 def test_which_start_comes_to_which_minimum(tmp_path: Path) -> None:
     words = ("basins", "x*sin(x)", "--rate", "0.1", "--resolution", "101", "--bounds=-6:6")
     facts = json.loads(run(*words, "--json"))

@@ -41,7 +41,7 @@ def bag(
     unseen = dict(ensemble.out_of_bag)
     samples = int(unseen.pop("samples"))
     if unseen:
-        scores[say("out of the bag, on training samples")] = unseen
+        scores[mark("out of the bag, on training samples")] = unseen
     words = say(
         "{name}: {members} models, each trained by {optimizer} at rate {rate:g} on a resample; "
         "{samples:,} training samples were left out by at least one of them.",

@@ -67,7 +67,7 @@ def boost(
     )
     scores = compared(ensemble, prepare(declared), ALONE)
     if ensemble.classes is None:  # a stage after the first answers residuals, which alone is no answer
-        scores.pop(say(ALONE, member=say(ALONE)))
+        del scores[ALONE]
     table = ensemble.table()
     table.insert(0, "stage", range(1, len(table) + 1))
     if not json:
