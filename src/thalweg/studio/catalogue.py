@@ -39,11 +39,11 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
-def rule(formula: Formula, label: str | None = None, **more: Any) -> str:
+def rule(formula: Formula, **more: Any) -> str:
     """A rule as the page's `descent.js` takes it."""
     program, equations = lower(formula.equations), formula.equations
     facts = {
-        "label": label or formula.label,
+        "label": formula.label,
         "name": formula.name,
         "states": [name for name, _ in program.states],
         "single": [name for name, _ in program.row_states],
@@ -85,13 +85,10 @@ def forms() -> Iterator[Formula]:
 
 def module() -> str:
     """The rules and surfaces that the page begins with, as a JavaScript module."""
-    rules = {formula.label: formula for formula in forms()}
-    rules |= {lane.label: formulas.get(lane.label) for lesson in LESSONS for lane in lesson.lanes}
-    keys = (*landscapes.SURFACES, *FURTHER)
-    every = {key: landscapes.surface(key) for key in keys}
+    raced = (formulas.get(lane.label) for lesson in LESSONS for lane in lesson.lanes)
     parts = {
-        "rules": {label: rule(each, label) for label, each in rules.items()},
-        "surfaces": {key: surface(each, key) for key, each in every.items()},
+        "rules": {label: rule(one) for label, one in {one.label: one for one in (*forms(), *raced)}.items()},
+        "surfaces": {key: surface(landscapes.surface(key), key) for key in (*landscapes.SURFACES, *FURTHER)},
     }
     texts = [
         f"export const {name} = {{\n" + ",\n".join(f"{json.dumps(k)}: {text}" for k, text in each.items()) + "\n};\n"

@@ -16,11 +16,11 @@ types.
 from __future__ import annotations
 
 import secrets
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -83,27 +83,19 @@ class Guard:
 
     def _stranger(self, scope: Scope) -> Response | None:
         """Without the token; with it in the address, on to the address without it."""
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        given = [value for name, value in query if name == "token"]
+        asked = HTTPConnection(scope)
+        given = asked.query_params.getlist("token")
         if given and scope["method"] == "GET" and self._known(given[0]):
-            rest = urlencode([(name, value) for name, value in query if name != "token"])
+            rest = urlencode([(name, value) for name, value in asked.query_params.multi_items() if name != "token"])
             onward = RedirectResponse("/" + f"?{rest}" * bool(rest), status_code=303)
             onward.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
             return onward
-        if not self._known(_cookie(Headers(scope=scope).get("cookie", ""), self.cookie)):
+        if not self._known(asked.cookies.get(self.cookie, "")):
             return _refusal(403, say("open the address that thalweg studio printed: it has a token, which is missing."))
         return None
 
     def _known(self, given: str) -> bool:
         return secrets.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
-
-
-def _cookie(header: str, name: str) -> str:
-    try:
-        morsel = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return morsel.value if morsel is not None else ""
 
 
 def _refusal(status: int, words: str) -> Response:

@@ -9,7 +9,7 @@ from graphlib import TopologicalSorter
 from markupsafe import Markup
 
 from ..kernels import javascript
-from ..language import LANGUAGES, language
+from ..language import LANGUAGES
 from ..pictures.markup import embedded, filled
 from .catalogue import facts, module
 from .words import scripts
@@ -27,7 +27,6 @@ def race() -> str:
         "style": Markup(pages["style.css"]),
         "script": Markup(bundled(texts, "alone")),
         "facts": embedded({each: facts(each) for each in LANGUAGES}),
-        "language": language(),
     }
     return filled("thalweg.studio", "race.html", parts)
 
