@@ -13,8 +13,8 @@ import pytest
 
 import thalweg as tw
 from tests.warm import ran
+from thalweg.cli.asking import ask_to_run
 from thalweg.cli.result import finish
-from thalweg.cli.trust import ask
 from thalweg.errors import PlanError, ThalwegError
 from thalweg.problem import trust
 from thalweg.store.file import Store
@@ -142,13 +142,13 @@ def test_on_a_terminal_a_yes_decides_for_each_and_a_word_for_all(
     monkeypatch.setattr(trust, "unknown", lambda given: [spec for spec in given if spec not in remembered])
     monkeypatch.setattr(trust, "remember", remembered.extend)
     monkeypatch.setattr(sys, "stdin", Terminal("n\ny\n"))
-    ask(study, trust=False)
+    ask_to_run(study, trust=False)
     assert remembered == ["two.py:g"]
     assert f"{copied} names one.py:f, which never ran on this machine as it is now. Run it? [y/N]" in " ".join(
         capsys.readouterr().err.split()
     )
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))  # which is not a terminal
-    ask(study, trust=False)
+    ask_to_run(study, trust=False)
     assert remembered == ["two.py:g"]
-    ask(study, trust=True)
+    ask_to_run(study, trust=True)
     assert remembered == ["two.py:g", *specs]

@@ -1,10 +1,10 @@
-"""Asking before a command begins what takes long."""
+"""Asking before a command begins what takes long, or runs code that a store names."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from ..language import say
 
 if TYPE_CHECKING:
     from ..engine.forecast import Forecast
+    from ..results import Results
+
+Trust = Annotated[bool, typer.Option("--trust", help="Run files and modules that the store names, without a question.")]
 
 
 def asks(yes: bool, quiet: bool) -> Callable[[Forecast], bool] | None:
@@ -23,6 +26,20 @@ def asks(yes: bool, quiet: bool) -> Callable[[Forecast], bool] | None:
     """
     if quiet or not (yes or (sys.stdin.isatty() and sys.stderr.isatty())):
         return None
-    if yes:
-        return lambda would: True
-    return lambda would: typer.confirm(say("That is more than an hour. Begin?"), default=False, err=True)
+    return lambda would: yes or _asked(say("That is more than an hour. Begin?"))
+
+
+def ask_to_run(results: Results, trust: bool) -> None:
+    """Remember what the store names as trusted, after a yes; without a terminal to ask on, loading is refused."""
+    from ..problem.trust import remember, unknown
+
+    for spec in results.specs if trust else unknown(results.specs):
+        question = say(
+            "{path} names {spec}, which never ran on this machine as it is now. Run it?", path=results.path, spec=spec
+        )
+        if trust or (sys.stdin.isatty() and _asked(question)):
+            remember([spec])
+
+
+def _asked(question: str) -> bool:
+    return typer.confirm(question, default=False, err=True)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .asking import Trust, ask_to_run
 from .options import Cluster, Json, Log, Quiet, Report, Store
-from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg extend runs/digits.db --seeds 20"
 
@@ -46,6 +46,6 @@ def extend(
 
     check_report(report)
     study = Study.open(store)
-    ask(study, trust)
+    ask_to_run(study, trust)
     more = study.extend(seeds, samples, epochs, progress=False if quiet else None, callbacks=log, cluster=cluster)
     finish(more, report, json)

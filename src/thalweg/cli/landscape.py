@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from ..language import say
+from .asking import Trust, ask_to_run
 from .listing import print_words
 from .options import Json, Store
 from .picture import Drawn, check_picture, write_picture
 from .result import print_json
-from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg landscape runs/digits.db --optimizer adam -o path.html"
 
@@ -43,7 +43,7 @@ def landscape(
 
     check_picture(output)
     results = Results.open(store)
-    ask(results, trust)
+    ask_to_run(results, trust)
     result = run(results, optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed)
     write_picture(output, lambda: result.picture(surface) if surface else result.picture())
     if json:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .asking import Trust, ask_to_run
 from .options import Cluster, Json, Log, Quiet
-from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg rerun runs/digits.db"
 
@@ -33,7 +33,7 @@ def rerun(
     from .result import finish
 
     if (study := Study.open(store)).finished:
-        ask(study, trust)
+        ask_to_run(study, trust)
     result = run(store, into, progress=False if quiet else None, callbacks=log, cluster=cluster)
     finish(result.study, None, json, rerun=result)
     if not result.same_verdict:

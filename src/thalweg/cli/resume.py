@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .asking import Trust, ask_to_run
 from .options import Cluster, Json, Log, Quiet, Report, Store
-from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg resume runs/digits.db"
 
@@ -31,6 +31,6 @@ def resume(
 
     check_report(report)
     if not (study := Study.open(store)).finished:
-        ask(study, trust)
+        ask_to_run(study, trust)
     progress = False if quiet else None
     finish(run(store, progress=progress, callbacks=log, device=device, cluster=cluster), report, json)

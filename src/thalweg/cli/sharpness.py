@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from ..language import mark, say
+from .asking import Trust, ask_to_run
 from .listing import columns, print_table, print_words
 from .options import Json, Store
 from .picture import Drawn, check_picture, write_picture
 from .result import print_json, records
-from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg sharpness runs/digits.db --by batch_size -o sharpness.html"
 MEASURES = {
@@ -39,7 +39,7 @@ def sharpness(
 
     check_picture(output)
     results = Results.open(store)
-    ask(results, trust)
+    ask_to_run(results, trust)
     result = of_study(results, by, seeds, epsilon)
     write_picture(output, result.picture)
     if json:
