@@ -5,15 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..language import say
 from ..verdict.generalization import Generalization, generalization
 from . import method, ranking, runs, searched
+from .sections import Section
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..results import Results
     from ..verdict.entries import Verdict
-    from .sections import Section
 
 
 class Parts:
@@ -90,7 +91,7 @@ def contents(results: Results, parts: Parts | None = None) -> list[Section]:
             *([parts.leaders] if len(verdict.entries) > 1 else []),
             *([runs.generalization(judged)] if (judged := parts.generalization) else []),
             ranking.cost(verdict),
-            *([notes] if (notes := method.notes(verdict, results.batching)).notes else []),
+            *([Section("notes", say("Notes"), notes=notes)] if (notes := [*verdict.notes, *results.batching]) else []),
             method.recipe(results, verdict),
         ]
     return [*sections, method.provenance(results.provenance), method.method(verdict)]

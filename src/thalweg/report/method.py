@@ -49,10 +49,6 @@ def method(verdict: Verdict) -> Section:
     return Section("method", say("How to read this"), say(METHOD) + further)
 
 
-def notes(verdict: Verdict, batching: list[str]) -> Section:
-    return Section("notes", say("Notes"), notes=[*verdict.notes, *batching])
-
-
 def recipe(results: Results, verdict: Verdict) -> Section:
     """The winner's script; for a rule that a script cannot name, the reason, and its equations."""
     try:

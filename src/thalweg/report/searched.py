@@ -33,11 +33,9 @@ def budget(plan: Plan, table: pd.DataFrame) -> Section:
         level(factor.name, "name"),
         Column("tried", "Settings tried", "part", lambda row: (row["tried"], row["settings"])),
         Column("median", "Median of the best", "quartiles", lambda row: tuple(map(row.get, _QUARTILES))),
-        *(
-            [Column("low_80", "90% of draws above", "number")]
-            if by.higher
-            else [Column("high_80", "90% of draws below", "number")]
-        ),
+        Column("low_80", "90% of draws above", "number")
+        if by.higher
+        else Column("high_80", "90% of draws below", "number"),
         Column("mean", "Expected best", "number"),
         Column("all_diverged", "All diverge", "fine percent"),
         Column("seeds", "Median, seed by seed", "range", lambda row: (row["seed_low"], row["seed_high"])),
@@ -85,9 +83,8 @@ def importance(plan: Plan, table: pd.DataFrame) -> Section:
         *(
             [_share(" × ".join([level(pair[0]).title, words_of(pair[1])]), pair) for pair in pairs]
             if len(pairs) <= MOST_PAIRS
-            else []
+            else [Column("two", "Two together", "percent")]
         ),
-        *([Column("two", "Two together", "percent")] if len(pairs) > MOST_PAIRS else []),
         Column("rest", "Three and more", "percent"),
         Column("specific", "Not of all", "percent"),
         Column("seeds", "Seeds", "percent"),

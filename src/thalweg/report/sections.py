@@ -8,7 +8,7 @@ are drawn only when a page asks for them. A new statistic of the ranking is a fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..language import say
@@ -104,7 +104,7 @@ class Section:
 
     def to_json(self) -> list[dict[str, Any]]:
         """The rows as plain values; infinite and missing numbers are None."""
-        return [{name: plain(_fields(value)) for name, value in row.items()} for row in self.rows]
+        return [plain(row) for row in self.rows]
 
 
 def explained(heads: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -116,10 +116,6 @@ def explained(heads: Iterable[tuple[str, str]]) -> dict[str, str]:
     for head, meaning in heads:
         together.setdefault(meaning, []).append(head)
     return {", ".join(heads): meaning for meaning, heads in together.items() if meaning}
-
-
-def _fields(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def level(name: str, format: str = "level", *, worth: int | None = None, page: bool = True) -> Column:

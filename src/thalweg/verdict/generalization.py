@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ class Generalization:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinite and missing numbers are None."""
-        return plain(asdict(self))
+        return plain(self)
 
 
 @dataclass(frozen=True)
