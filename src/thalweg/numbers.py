@@ -1,4 +1,4 @@
-"""A number that was given, against the range that was declared for it: the one check of numbers.
+"""A number that was given, against the range that was declared for it: the one check of numbers; and as JSON has it.
 
 Every argument that is a number says its range once, and whatever is outside is refused in the same sentence.
 A number may come from a text, where ``1e999`` is infinite and ``0xfff…f`` longer than any float: both are out of range.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,21 @@ def rounded(value: float) -> float:
     0.3
     """
     return float(f"{value:.12g}")
+
+
+def plain(value: Any) -> Any:
+    """As JSON takes it: infinite and missing numbers are None.
+
+    >>> plain({"losses": (0.5, float("inf"))})
+    {'losses': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if is_dataclass(value):
+        return plain(vars(value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)

@@ -72,15 +72,6 @@ def _checked(numbers: np.ndarray, text: str, what: Word) -> np.ndarray:
     return numbers
 
 
-def plain(numbers: np.ndarray) -> Any:
-    """Nested lists for JSON: null for a number that is not finite."""
-    import numpy as np
-
-    values = numbers.astype(object)
-    values[~np.isfinite(numbers)] = None
-    return values.tolist()
-
-
 def _number(word: str, text: str, what: Word) -> float:
     try:
         return int(word)

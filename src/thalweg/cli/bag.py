@@ -9,7 +9,6 @@ import typer
 from ..language import mark, say
 from .ensembles import Saved, check_saved, compared, show
 from .options import BatchSize, Device, Json, Precision, Problem
-from .result import finite
 
 EXAMPLE = "Example: thalweg bag breast-cancer --members 20 --epochs 5"
 
@@ -51,5 +50,4 @@ def bag(
         rate=rate,
         samples=samples,
     )
-    facts = {"out_of_bag": {"samples": samples} | {k: finite(v) for k, v in unseen.items()}}
-    show(ensemble, scores, words, output, json, **facts)
+    show(ensemble, scores, words, output, json, out_of_bag={"samples": samples} | unseen)

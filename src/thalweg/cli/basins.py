@@ -12,7 +12,7 @@ from ..language import say
 from .listing import columns_of, print_table, print_words
 from .options import Bounds, Json
 from .picture import Drawn, check_picture, write_picture
-from .result import bounds_of, finite, print_json, records, rule_of
+from .result import bounds_of, print_json, rule_of
 
 SHOWN = 12  # minima, the lowest
 EXAMPLE = "Example: thalweg basins himmelblau -o basins.png"
@@ -45,9 +45,9 @@ def basins(
     write_picture(output, result.picture)
     table = result.table()
     if json:
-        rows = records(table)
-        facts = {"surface": result.surface.name, "optimizer": result.formula.label, "lr": finite(result.rate)}
-        print_json(facts | {"steps": result.steps, "starts": list(result.labels.shape), "minima": rows})
+        facts = {"surface": result.surface.name, "optimizer": result.formula.label, "lr": result.rate}
+        shape, rows = result.labels.shape, table.to_dict("records")
+        print_json(facts | {"steps": result.steps, "starts": shape, "minima": rows})
         return
     grid = " × ".join(map(str, result.labels.shape))
     at = "" if math.isnan(result.rate) else say(" at rate {rate:g}", rate=result.rate)

@@ -10,7 +10,7 @@ from ..language import say
 from .listing import columns_of, print_table, print_words
 from .options import BatchSize, Device, Hyperparameters, Json, Precision, Problem, Rates, Schedules
 from .picture import Drawn, check_picture, write_picture
-from .result import print_json, records, split, values_of
+from .result import print_json, split, values_of
 
 EXAMPLE = "Example: thalweg bias-variance wave --rates 0.001,0.01,0.1 --members 10 -o parts.svg"
 
@@ -59,9 +59,8 @@ def bias_variance(
     )
     write_picture(output, lambda: result.picture(along))
     if json:
-        rows = records(result.table())
         facts = {"problem": result.name, "measure": result.measure, "noise_known": result.known}
-        print_json(facts | {"members": result.members, "settings": rows})
+        print_json(facts | {"members": result.members, "settings": result.table().to_dict("records")})
         return
     print_words(str(result))
     print()

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import UsageError
 from ..language import Word, mark, say
-from .arrays import FORM, array_of, plain, written
+from .arrays import FORM, array_of, written
 from .listing import columns, print_table
 from .options import Everything
 from .result import bounds_of, print_json
@@ -58,7 +58,7 @@ def convolve(
     )
     write_picture(output, result.picture)
     if json:
-        facts = {"mode": result.mode, "values": plain(result.values)}
+        facts = {"mode": result.mode, "values": result.values.tolist()}
         more = {"at": result.at.tolist(), "error": result.error} if isinstance(result, ContinuousConvolution) else {}
         print_json(facts | more, indent=None)
     elif output is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import Everything
-from .result import check_one, finite, print_json, split
+from .result import check_one, print_json, split
 
 if TYPE_CHECKING:
     from ..calculus import Derivative, Gradient, Limit
@@ -77,17 +77,17 @@ def _facts(result: Derivative | Gradient | Limit) -> dict[str, Any]:
         facts["at"] = list(result.at)
     if isinstance(result, calculus.Limit):
         table = [
-            {"h": h, "right": finite(right), "left": finite(left)}
+            {"h": h, "right": right, "left": left}
             for h, right, left in zip(result.h, result.right, result.left, strict=False)
         ]
         symbolic = None if result.expression is None else calculus.function(result.expression)
         facts |= {"wrt": result.wrt, "derivative": None if symbolic is None else str(symbolic)}
-        facts |= {"value": finite(result.value), "error": finite(result.error), "note": result.note, "table": table}
+        facts |= {"value": result.value, "error": result.error, "note": result.note, "table": table}
         return facts | {"latex": result.latex()}
     if isinstance(result, calculus.Gradient):
         parts = {part.wrt: str(part.slope) for part in result.parts}
-        value = None if result.value is None else [finite(v) for v in result.value]
+        value = None if result.value is None else result.value.tolist()
         return facts | {"gradient": parts, "value": value, "latex": result.latex()}
     steps = [{"rule": s.rule, "law": s.law, "claim": str(s), "latex": s.latex()} for s in result.steps]
     facts |= {"wrt": result.wrt, "order": result.order, "derivative": str(result.slope)}
-    return facts | {"value": finite(result.value), "note": result.note, "latex": result.latex(), "steps": steps}
+    return facts | {"value": result.value, "note": result.note, "latex": result.latex(), "steps": steps}

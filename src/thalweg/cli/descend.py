@@ -15,7 +15,7 @@ from ..files import put
 from ..language import mark, say
 from .listing import columns, headline, print_table
 from .options import Bounds, Everything, Json
-from .result import bounds_of, check_one, check_report, finite, print_json, writing
+from .result import bounds_of, check_one, check_report, print_json, writing
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -135,7 +135,7 @@ def _facts(path: Descent) -> dict[str, Any]:
             {
                 "start": path.starts[s].tolist(),
                 "optimizer": path.optimizers[o],
-                "lr": finite(path.rates[o, r]),
+                "lr": path.rates[o, r],
                 "diverged": None if diverged < 0 else diverged,
                 "rising": bool(path.rising[s, o, r]),
                 "points": path.all_points[s, o, r, :stop].tolist(),

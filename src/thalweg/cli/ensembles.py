@@ -10,7 +10,7 @@ import typer
 from ..errors import UsageError
 from ..language import mark, say
 from .listing import columns, print_table, print_words
-from .result import check_report, finite, print_json, records
+from .result import check_report, print_json
 
 if TYPE_CHECKING:
     from ..problem.prepare import Prepared
@@ -54,9 +54,8 @@ def show(
     if output is not None:
         ensemble.save(output)
     if json:
-        rows = records(ensemble.table())
-        plain = {which: {k: finite(v) for k, v in one.items()} for which, one in scores.items()}
-        print_json({"kind": ensemble.kind, "problem": ensemble.name, **facts, "scores": plain, "members": rows})
+        rows = ensemble.table().to_dict("records")
+        print_json({"kind": ensemble.kind, "problem": ensemble.name, **facts, "scores": scores, "members": rows})
         return
     print_words(words)
     print()

@@ -10,10 +10,10 @@ import typer
 
 from ..errors import UsageError
 from ..language import Word, mark, say
-from .arrays import array_of, plain, written
+from .arrays import array_of, written
 from .listing import Entry, also_called, columns, documented, each_said, entry, print_table, print_words
 from .options import Everything
-from .result import finite, print_json
+from .result import print_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,8 +115,7 @@ def _computed(name: str, values: str, targets: str | None, json: bool) -> None:
     mean = float(kind(outputs, due))
     total = float(each.sum())
     if json:
-        rows = plain(each.numpy())
-        print_json({"loss": kind.label, "losses": rows, "mean": finite(mean), "sum": finite(total)})
+        print_json({"loss": kind.label, "losses": each.tolist(), "mean": mean, "sum": total})
         return
     first = [due[:, None] if due.ndim == 1 else due] if due is not None else []
     parts = (outputs, *first, each)
@@ -200,8 +199,7 @@ def _print_measures(measures: dict[str, Tensor], about: str, json: bool) -> None
     nats = {name: values.tolist() for name, values in measures.items()}
     bits = {name: [value / math.log(2) for value in values] for name, values in nats.items()}
     if json:
-        units = {"nats": nats, "bits": bits}
-        print_json({unit: {k: [*map(finite, v)] for k, v in values.items()} for unit, values in units.items()})
+        print_json({"nats": nats, "bits": bits})
         return
     rows = [
         (say(name), *([str(k)] if samples > 1 else []), _number(nats[name][k]), _number(bits[name][k]))

@@ -8,7 +8,7 @@ import typer
 
 from ..language import say
 from .options import Everything
-from .result import bounds_of, check_one, finite, print_json, split
+from .result import bounds_of, check_one, print_json, split
 
 if TYPE_CHECKING:
     from ..calculus import Minimum
@@ -55,7 +55,7 @@ def _facts(result: Minimum) -> dict[str, Any]:
     points = [
         {
             "at": dict(zip(names, one.at, strict=True)),
-            "value": finite(one.value),
+            "value": one.value,
             "kind": one.kind,
             "reason": one.reason,
             "exact": None if one.exact is None else [str(calculus.function(form)) for form in one.exact],
@@ -68,7 +68,7 @@ def _facts(result: Minimum) -> dict[str, Any]:
         "method": result.method,
         "points": points,
         "at": None if result.at is None else list(result.at),
-        "value": finite(result.value),
+        "value": result.value,
         "square": None if result.square is None else str(calculus.function(result.square)),
         "everywhere": result.everywhere,
         "verdict": result.verdict,

@@ -11,7 +11,7 @@ from ..language import mark, say
 from .listing import columns, print_table, print_words
 from .options import BatchSize, Device, Json, Precision, Problem
 from .picture import Drawn, check_picture, write_picture
-from .result import finite, print_json, records, rule_of
+from .result import print_json, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,9 +53,8 @@ def range_test(
     )
     write_picture(output, result.picture)
     if json:
-        rows = records(result.table())
-        facts = {"suggestion": finite(result.suggestion), "sureness": result.sureness, "sentence": result.sentence}
-        print_json(facts | {"rates": rows})
+        facts = {"suggestion": result.suggestion, "sureness": result.sureness, "sentence": result.sentence}
+        print_json(facts | {"rates": result.table().to_dict("records")})
         return
     print_words(result.sentence)
     print()

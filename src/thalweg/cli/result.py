@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,6 @@ from .listing import table_of, terminal
 from .settings import ENDING
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
     from ..formulas import Formula
@@ -129,12 +127,6 @@ def check_report(report: Path | None) -> None:
     check_place(report, UsageError)
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a data frame as JSON can hold them: null for a number that is not finite."""
-    rows = frame.to_dict("records")
-    return [{str(k): finite(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-
-
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Write a file whose place was checked.
@@ -149,8 +141,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:
-    """What every command prints for `--json`."""
-    print(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+    """What every command prints for `--json`: null for a number that is not finite."""
+    from ..numbers import plain
+
+    print(json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def give(result: Any, report: Path | None, json: bool, show: Callable[[Any], None]) -> None:
@@ -163,11 +157,6 @@ def give(result: Any, report: Path | None, json: bool, show: Callable[[Any], Non
     show(result)
     if report is not None:
         print(say("report: {report}", report=report))
-
-
-def finite(value: float | None) -> float | None:
-    """The number for JSON, which lacks NaN and infinity: None in their place."""
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def finish(

@@ -10,7 +10,7 @@ from ..language import say, wrapped
 from .listing import columns, fact_lines, headline, print_table, print_words, terminal
 from .options import Everything
 from .picture import Drawn, check_picture, write_picture
-from .result import finite, print_json
+from .result import print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def schedule(
 
         write_picture(output, lambda: schedule_picture(values, kind.label))
     if json:
-        print_json(_facts(kind, epochs) | {"values": {name: [*map(finite, column)] for name, column in values.items()}})
+        print_json(_facts(kind, epochs) | {"values": {name: column.tolist() for name, column in values.items()}})
     elif output is not None:
         print(output)
     else:

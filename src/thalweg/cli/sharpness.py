@@ -11,7 +11,7 @@ from .asking import Trust, ask_to_run
 from .listing import columns, print_table, print_words
 from .options import Json, Store
 from .picture import Drawn, check_picture, write_picture
-from .result import print_json, records
+from .result import print_json
 
 EXAMPLE = "Example: thalweg sharpness runs/digits.db --by batch_size -o sharpness.html"
 MEASURES = {
@@ -43,8 +43,8 @@ def sharpness(
     result = of_study(results, by, seeds, epsilon)
     write_picture(output, result.picture)
     if json:
-        rows = records(result.table)
-        print_json({"factor": result.factor, "levels": list(result.levels), "epsilon": epsilon, "runs": rows})
+        rows = result.table.to_dict("records")
+        print_json({"factor": result.factor, "levels": result.levels, "epsilon": epsilon, "runs": rows})
         return
     rows = []
     for level in result.levels:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..language import say
+from ..numbers import plain
 from ..plan.factors import words_of
-from ..verdict.entries import plain
 from .formats import FORMATS, Format
 
 if TYPE_CHECKING:

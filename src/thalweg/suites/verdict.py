@@ -21,9 +21,9 @@ from typing import Any
 
 import pandas as pd
 
+from ..numbers import plain
 from ..plan.factors import Setting
 from ..results import Results
-from ..verdict.entries import plain
 from ..verdict.intervals import Interval
 from . import profiles
 from .evidence import evidence

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from markupsafe import escape
 
 from ..language import say
+from ..numbers import plain
 from ..plan.criterion import FINAL_LOSS, Criterion
 from ..plan.factors import Level, Setting, shown
 from ..plan.looks import SEARCH
@@ -250,16 +251,3 @@ class Verdict:
 
 
 _BESIDE = ("criterion", "store", "objects", "signs")  # what a verdict's JSON has in other places, or not
-
-
-def plain(value: Any) -> Any:
-    """As JSON takes it: infinite and missing numbers are None."""
-    if isinstance(value, Mapping):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if is_dataclass(value):
-        return plain(vars(value))
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -33,9 +33,10 @@ import pandas as pd
 
 from ..language import mark, say
 from ..losses.base import ANY
+from ..numbers import plain
 from ..plan.factors import shown
 from ..plan.plan import Plan
-from .entries import Entry, Verdict, plain
+from .entries import Entry, Verdict
 from .intervals import Interval, interval
 from .losses import fold_codes, matching, points, recorded
 from .words import called
