@@ -30,15 +30,17 @@ def rounded(value: float) -> float:
 
 
 def plain(value: Any) -> Any:
-    """As JSON takes it: infinite and missing numbers are None.
+    """As JSON takes it: infinite and missing numbers are None, arrays lists.
 
-    >>> plain({"losses": (0.5, float("inf"))})
+    >>> plain({"losses": np.array([0.5, np.inf])})
     {'losses': [0.5, None]}
     """
     if isinstance(value, Mapping):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
     if is_dataclass(value):
         return plain(vars(value))
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -58,8 +58,8 @@ def convolve(
     )
     write_picture(output, result.picture)
     if json:
-        facts = {"mode": result.mode, "values": result.values.tolist()}
-        more = {"at": result.at.tolist(), "error": result.error} if isinstance(result, ContinuousConvolution) else {}
+        facts = {"mode": result.mode, "values": result.values}
+        more = {"at": result.at, "error": result.error} if isinstance(result, ContinuousConvolution) else {}
         print_json(facts | more, indent=None)
     elif output is not None:
         print(output)

@@ -86,8 +86,7 @@ def _facts(result: Derivative | Gradient | Limit) -> dict[str, Any]:
         return facts | {"latex": result.latex()}
     if isinstance(result, calculus.Gradient):
         parts = {part.wrt: str(part.slope) for part in result.parts}
-        value = None if result.value is None else result.value.tolist()
-        return facts | {"gradient": parts, "value": value, "latex": result.latex()}
+        return facts | {"gradient": parts, "value": result.value, "latex": result.latex()}
     steps = [{"rule": s.rule, "law": s.law, "claim": str(s), "latex": s.latex()} for s in result.steps]
     facts |= {"wrt": result.wrt, "order": result.order, "derivative": str(result.slope)}
     return facts | {"value": result.value, "note": result.note, "latex": result.latex(), "steps": steps}

@@ -133,13 +133,13 @@ def _facts(path: Descent) -> dict[str, Any]:
         stop = path.steps + 1 if diverged < 0 else diverged
         rows.append(
             {
-                "start": path.starts[s].tolist(),
+                "start": path.starts[s],
                 "optimizer": path.optimizers[o],
                 "lr": path.rates[o, r],
                 "diverged": None if diverged < 0 else diverged,
                 "rising": bool(path.rising[s, o, r]),
-                "points": path.all_points[s, o, r, :stop].tolist(),
-                "losses": path.all_losses[s, o, r, :stop].tolist(),
+                "points": path.all_points[s, o, r, :stop],
+                "losses": path.all_losses[s, o, r, :stop],
             }
         )
     return {

@@ -60,7 +60,7 @@ def schedule(
 
         write_picture(output, lambda: schedule_picture(values, kind.label))
     if json:
-        print_json(_facts(kind, epochs) | {"values": {name: column.tolist() for name, column in values.items()}})
+        print_json(_facts(kind, epochs) | {"values": values})
     elif output is not None:
         print(output)
     else:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import ProblemError, UsageError
 from ..landscapes.slices import Plane, Slices, State, filter_normalised, principal
 from ..language import mark, say
-from ..numbers import POSITIVE, Range
+from ..numbers import POSITIVE, Range, plain
 from ..results import Results
 from ..samples import Samples
 
@@ -139,30 +139,23 @@ class Landscape:
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the directions, as plain data; None where a loss is not a number."""
-
-        def plain(values: np.ndarray | None) -> Any:
-            if values is None:
-                return None
-            objects = values.astype(object)
-            objects[~np.isfinite(values)] = None
-            return objects.tolist()
-
-        return {
+        facts = {
             "name": self.name,
             "kind": self.kind,
             "note": self.note,
             "loss": self.loss_name,
             "part": self.part,
             "samples": self.samples,
-            "ends": plain(np.array(self.ends)),
-            "axes": [plain(axis) for axis in self.axes],
-            "losses": plain(self.losses),
-            "path": plain(self.path),
-            "path_losses": plain(self.path_losses),
-            "explained": plain(self.explained),
-            "projection_error": plain(self.projection_error),
-            "barrier": self.barrier if self.kind == "line" and np.isfinite(self.barrier) else None,
+            "ends": np.array(self.ends),
+            "axes": self.axes,
+            "losses": self.losses,
+            "path": self.path,
+            "path_losses": self.path_losses,
+            "explained": self.explained,
+            "projection_error": self.projection_error,
+            "barrier": self.barrier if self.kind == "line" else None,
         }
+        return plain(facts)
 
     def picture(self, surface: bool = False) -> go.Figure:
         """The loss along the line, or level lines with the path on them.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from ..language import mark, say
+from ..numbers import plain
 from ..plan.factors import Level
 from ..plan.looks import SEARCH
 
@@ -56,8 +57,7 @@ class RecipeRun:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; numbers that are not finite are None."""
-        numbers = {"first": self.first, "largest": self.largest}
-        return asdict(self) | {n: v if math.isfinite(v) else None for n, v in numbers.items()}
+        return plain(self)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> RecipeRun:
