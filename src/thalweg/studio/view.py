@@ -122,22 +122,17 @@ def _settings(
     """
     curves = curves[curves["metric"] == plan.criterion.column]
     of = pd.Series(number, index=table["member"]).reindex(curves["member"]).to_numpy()
-    value = curves["value"].to_numpy()
-    frame = pd.DataFrame(
-        {"of": of, "step": curves["step"].to_numpy(), "value": np.where(np.isfinite(value), value, np.nan)}
-    )
-    frame["lost"] = frame["value"].isna()
-    points = frame.groupby(["of", "step"], sort=True).agg(
-        mean=("value", "mean"), low=("value", "min"), high=("value", "max"), n=("value", "size"), lost=("lost", "sum")
-    )
-    points = points.reset_index()
+    value = curves["value"].where(np.isfinite(curves["value"]))
+    each = curves.assign(of=of, value=value, lost=value.isna()).groupby(["of", "step"], sort=True)
+    statistics = {"mean": "mean", "low": "min", "high": "max", "n": "size"}
+    spread = {name: ("value", how) for name, how in statistics.items()}
+    points = each.agg(**spread, lost=("lost", "sum")).reset_index()
     starts = np.searchsorted(points["of"].to_numpy(), np.arange(number.max(initial=-1) + 2))
-    columns = {name: _list(points[name].to_numpy()) for name in ("step", "mean", "low", "high", "n", "lost")}
-    first = table.drop_duplicates(["stage", *names]).to_dict("records")
-    ended = table["status"].isin(ENDED).groupby(number).sum().to_numpy()
-    diverged = (table["status"] == "diverged").groupby(number).sum().to_numpy()
-    runs = np.bincount(number)
-    for place, row in enumerate(first):
+    columns = {name: _list(points[name].to_numpy()) for name in ("step", *statistics, "lost")}
+    status = table["status"]
+    counts = pd.DataFrame({"runs": 1, "ended": status.isin(ENDED), "diverged": status == "diverged"}, table.index)
+    counted = counts.groupby(number).sum().to_dict("records")
+    for place, row in enumerate(table.drop_duplicates(["stage", *names]).to_dict("records")):
         part = slice(starts[place], starts[place + 1])
         curve = {name: values[part] for name, values in columns.items()}
         for name in ("mean", "high"):  # a run that diverged is infinitely bad
@@ -150,9 +145,7 @@ def _settings(
                 "optimizer": row["optimizer"],
                 "words": words(levels),
                 "levels": {name: shown(level) for name, level in levels.items()},
-                "runs": int(runs[place]),
-                "ended": int(ended[place]),
-                "diverged": int(diverged[place]),
+                **counted[place],
                 **curve,
             },
         )
