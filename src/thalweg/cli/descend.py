@@ -110,7 +110,7 @@ def _starts(texts: list[str] | None) -> list[Any] | None:
 
 def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
     from ..plan.plan import parse_rates
-    from .result import rule_of, split
+    from .result import another_form, rule_of, split
 
     rules = [rule_of(name, SurfaceError) for name in split(optimizer)]
     if rate is None or "=" not in rate:
@@ -120,10 +120,7 @@ def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
     pairs = [part.rpartition("=") for part in split(rate, "0.01,adam=0.1")]
     wrong = next((name + sign + value for name, sign, value in pairs if not (name and value)), None)
     if wrong is not None:
-        form, example = "NAME=RATE", "sgd=0.1,adam=0.3"
-        raise UsageError(
-            "{text} is not of the form {form}, e.g. {example}.", text=repr(wrong), form=form, example=example
-        )
+        raise another_form(wrong, "NAME=RATE", "sgd=0.1,adam=0.3")
     return {rule_of(name.strip(), SurfaceError): parse_rates(value) for name, _, value in pairs}, None
 
 

@@ -61,14 +61,15 @@ def values_of(texts: list[str]) -> dict[str, list[Any]]:
     for text in texts:
         name, sign, values = (part.strip() for part in text.partition("="))
         if not (name and sign and values):
-            form, example = "NAME=VALUE,VALUE", "beta2=0.99,0.999"
-            raise UsageError(
-                "{text} is not of the form {form}, e.g. {example}.", text=repr(text), form=form, example=example
-            )
+            raise another_form(text, "NAME=VALUE,VALUE", "beta2=0.99,0.999")
         if name in levels:
             raise UsageError("hyperparameter {name} is given twice; list all its values at once.", name=name)
         levels[name] = [_literal(value) for value in split(values)]
     return levels
+
+
+def another_form(text: str, form: str, example: str) -> UsageError:
+    return UsageError("{text} is not of the form {form}, e.g. {example}.", text=repr(text), form=form, example=example)
 
 
 def share_of(text: str) -> float:
@@ -230,10 +231,13 @@ def _notes(parts: Parts, verdict: Verdict) -> list[str]:
     from ..verdict.generalization import remarks
 
     study = parts.results
-    recipe_run = [] if study.recipe_run is None else [str(study.recipe_run)]
     remarked = remarks(_generalization(parts, verdict))
-    notes = [*verdict.notes, *remarked, *_searched(parts, verdict), *study.batching, *recipe_run]
-    return notes + _others(study, verdict)
+    notes = [*verdict.notes, *remarked, *_searched(parts, verdict), *study.batching]
+    notes += [] if study.recipe_run is None else [str(study.recipe_run)]
+    if verdict.entries and (others := [f.name for f in parts.plan.ranked if f.name != verdict.factor]):
+        names = " | ".join(others)
+        notes.append(say("Ranked along others: thalweg show {path} --by {names}", path=study.path, names=names))
+    return notes
 
 
 def _generalization(parts: Parts, verdict: Verdict) -> list[Generalization]:
@@ -252,14 +256,6 @@ def _searched(parts: Parts, verdict: Verdict) -> list[str]:
         other = verdict is not parts.verdict
         sections.append(leaders(parts.plan, verdict, parts.table, parts.curves) if other else parts.leaders)
     return [f"{section.title}: {section.sentence.splitlines()[0]}" for section in sections]
-
-
-def _others(study: Results, verdict: Verdict) -> list[str]:
-    """How to see the rankings along the study's other factors."""
-    names = [f.name for f in study.plan.ranked if f.name != verdict.factor]
-    if not verdict.entries or not names:
-        return []
-    return [say("Ranked along others: thalweg show {path} --by {names}", path=study.path, names=" | ".join(names))]
 
 
 def _result(parts: Parts, verdict: Verdict, report: Path | None) -> dict[str, Any]:

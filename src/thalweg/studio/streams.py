@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -24,6 +25,9 @@ _START = {"problem": str, "optimizers": list, "rates": str, "schedules": list, "
 
 
 def routes(studies: Studies) -> list[Route]:
+    def landscape(name: str, key: str, trust: bool) -> dict[str, Any]:
+        return studies.landscapes.of(studies.path(name), key, trust)
+
     async def report(request: Request) -> Response:
         def made() -> str:
             from ..report.html import page
@@ -45,7 +49,7 @@ def routes(studies: Studies) -> list[Route]:
         route("/studies/start", studies.start, **_START),
         route("/studies/carry", studies.carry, name=str, do=str, seeds=int, trust=bool),
         route("/studies/setting", studies.setting, "name", "key"),
-        route("/studies/landscape", studies.landscape, name=str, key=str, trust=bool),
+        route("/studies/landscape", landscape, name=str, key=str, trust=bool),
         Route("/studies/report", report),
         Route("/studies/events", events),
     ]

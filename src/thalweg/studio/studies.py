@@ -186,14 +186,6 @@ class Studies:
             code = recipes.recipe(results.judged_plan, results.problem, setting, 0).code
         return {"key": key, "words": words(setting.levels), "code": code}
 
-    def landscape(self, name: str, key: str, trust: bool) -> dict[str, Any]:
-        """The loss around the path of a setting's network; nothing while it is computed.
-
-        Raises:
-            UsageError: there is no such setting, or it has no landscape.
-        """
-        return self.landscapes.of(self.path(name), key, trust)
-
 
 def _rates(text: str) -> list[float]:
     """As on the command line, and not so many that the list itself is an attack."""
