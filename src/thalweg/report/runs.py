@@ -60,13 +60,10 @@ def rates(plan: Plan, verdict: Verdict, table: pd.DataFrame) -> Section:
         count=len(chosen),
     )
     wide = min(4, max(2, len(chosen)))
-
-    def draw(narrow: bool) -> go.Figure:
-        joined = not plan.points  # which differ in more than their rate
-        columns = 2 if narrow else wide
-        return picture(search, chosen, columns=columns, metric=by.column, joined=joined, compact=narrow)
-
-    title, figure = say("{metric} against rate", metric=say(by.metric).capitalize()), Figure(draw, label, caption)
+    joined = not plan.points  # which differ in more than their rate
+    drawn = functools.partial(picture, search, chosen, metric=by.column, joined=joined)
+    figure = Figure(lambda narrow: drawn(columns=2 if narrow else wide, compact=narrow), label, caption)
+    title = say("{metric} against rate", metric=say(by.metric).capitalize())
     return Section("rates", title, "", columns, rate_table(search, by.column).to_dict("records"), [figure], folded=True)
 
 
