@@ -23,6 +23,19 @@ export const choice = (options, value, change, attributes = {}) => {
   return select;
 };
 
+// A table in a container that scrolls by itself; `rows` are elements.
+export const tableOf = (label, heads, rows, attributes = {}) =>
+  h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, h("table", attributes,
+    h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows)));
+
+// A place for the sentence of what went wrong: `attempt` makes of work that may fail one that says so there.
+export const complaint = () => {
+  const element = h("p", { class: "trouble", role: "alert", hidden: true });
+  const complain = (words) => { element.textContent = words; element.hidden = !words; };
+  const attempt = (work) => async (...given) => { complain(""); try { await work(...given); } catch (error) { complain(error.message); } };
+  return { element, complain, attempt };
+};
+
 // Copies a text, and says so on the button for a while.
 export const copier = (words, done, text) => {
   const button = h("button", {

@@ -1,5 +1,5 @@
 // The room of the rules: where each steps and how far, which it grew from, its equations; and a rule of one's own.
-import { choice, copier, h } from "./dom.js";
+import { choice, copier, h, tableOf } from "./dom.js";
 import { get, post } from "./server.js";
 import { say } from "./words.js";
 
@@ -16,7 +16,7 @@ const math = ([tag, attributes, children]) => {
   element.append(...children.map((child) => (typeof child === "string" ? child : math(child))));
   return element;
 };
-const equations = (rows) => h("div", { class: "equations scrolls", tabindex: 0, role: "region", "aria-label": say("Equations") }, math(["math", { display: "block" }, [["mtable", { displaystyle: "true" }, rows]]]));
+const equations = (rows) => h("div", { class: "equations", tabindex: 0, role: "region", "aria-label": say("Equations") }, math(["math", { display: "block" }, [["mtable", { displaystyle: "true" }, rows]]]));
 
 // `world` has make, compare, written; `address` is "rule=adam(amsgrad=True)", "view=family", or "own=…".
 export const formulasRoom = (world, address, moved) => {
@@ -38,17 +38,16 @@ export const formulasRoom = (world, address, moved) => {
   const name = (label) => h("button", { type: "button", class: "quiet name", "aria-pressed": String(state.rule.split("(")[0] === label), onclick: () => { state.rule = label; note(); map(); show(label); } }, label);
   const map = () => {
     const tab = (view, words) => h("button", { type: "button", "aria-pressed": String(state.view === view), onclick: () => { state.view = view; note(); map(); } }, words);
-    const at = place.querySelector(".scrolls")?.scrollLeft ?? 0;
+    const at = place.querySelector(".scroll")?.scrollLeft ?? 0;
     place.replaceChildren(h("div", { class: "heading" }, h("h2", {}, say("Rules")), h("div", { class: "buttons" }, tab("table", say("Where they step, and how far")), tab("family", say("Family tree")))), state.view === "family" ? family() : table());
-    const scrolls = place.querySelector(".scrolls");
+    const scrolls = place.querySelector(".scroll");
     if (scrolls) scrolls.scrollLeft = at;
   };
   const table = () => {
     const [directions, rates] = ["direction", "rate"].map((key) => [...new Set(catalogue.map((rule) => rule[key]))]);
     const cell = (direction, rate) => h("td", {}, catalogue.filter((rule) => rule.direction === direction && rule.rate === rate).map((rule) => h("div", {}, name(rule.name), h("small", {}, rule.year))));
-    return h("div", { class: "scroll scrolls", tabindex: 0, role: "region", "aria-label": say("Where they step, and how far") }, h("table", { class: "cells" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, say("rate ↓  direction →")), directions.map((one) => h("th", { scope: "col" }, one)))),
-      h("tbody", {}, rates.map((rate) => h("tr", {}, h("th", { scope: "row" }, rate), directions.map((one) => cell(one, rate)))))));
+    const rows = rates.map((rate) => h("tr", {}, h("th", { scope: "row" }, rate), directions.map((one) => cell(one, rate))));
+    return tableOf(say("Where they step, and how far"), [say("rate ↓  direction →"), ...directions], rows, { class: "cells" });
   };
   const family = () => {
     const known = new Set(catalogue.map((rule) => rule.name)), first = (rule) => rule.parents.find((parent) => known.has(parent)) ?? null;
@@ -106,6 +105,6 @@ const sheetOf = (rule) => [
   h("dl", { class: "about" }, [
     [say("direction"), rule.direction], [say("rate"), rule.rate], [say("idea"), rule.idea], [say("grew from"), rule.parents.join(", ")], [say("states"), rule.states.join(", ") || say("none")], [say("source"), rule.source], [say("departs from it"), rule.departs],
   ].filter(([, words]) => words).map(([head, words]) => h("div", {}, h("dt", {}, head), h("dd", {}, words)))),
-  h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("Hyperparameters and options") }, h("table", {}, h("thead", {}, h("tr", {}, [say("name"), say("default"), say("range"), say("meaning")].map((head) => h("th", { scope: "col" }, head)))),
-    h("tbody", {}, rule.values.map((one) => h("tr", {}, h("th", { scope: "row" }, one.name), h("td", {}, one.default), h("td", {}, one.range), h("td", { class: "word" }, one.words)))))),
+  tableOf(say("Hyperparameters and options"), [say("name"), say("default"), say("range"), say("meaning")],
+    rule.values.map((one) => h("tr", {}, h("th", { scope: "row" }, one.name), h("td", {}, one.default), h("td", {}, one.range), h("td", { class: "word" }, one.words)))),
 ];

@@ -1,5 +1,5 @@
 // The ground that paths run on: quiet level lines of a surface of two variables, or the curve of one.
-import { tint } from "./look.js";
+import { FONT, tint } from "./look.js";
 
 const LEVELS = 18, CELL = 3; // pixels
 export const PAPER = "#FFFFFF";
@@ -46,7 +46,7 @@ export const grid = (surface, view, columns, rows) => {
   return values;
 };
 
-const rgb = (colour) => [1, 3, 5].map((k) => Number.parseInt(colour.slice(k, k + 2), 16));
+export const rgb = (colour) => [1, 3, 5].map((k) => Number.parseInt(colour.slice(k, k + 2), 16));
 
 // A picture of the ground as large as the canvas; made once for a surface, a view, a size and a theme.
 export const groundOf = (surface, view, width, height, scale) => {
@@ -113,6 +113,19 @@ export const viewOf = (bounds, width, height, zoom = 1) => {
     [middle[0] - (unit * width) / 2, middle[0] + (unit * width) / 2],
     [middle[1] - (unit * height) / 2, middle[1] + (unit * height) / 2],
   ];
+};
+
+// From a view to the pixels of a box.
+export const placeOf = ([[left, right], [bottom, top]], width, height) => ([x, y]) => [
+  ((x - left) / (right - left)) * width,
+  ((top - y) / (top - bottom)) * height,
+];
+
+// Words on the ground, readable on any of its colours.
+export const written = (context, words, x, y, align, baseline) => {
+  Object.assign(context, { font: FONT, textAlign: align, textBaseline: baseline, lineWidth: 3, strokeStyle: tint(PAPER), fillStyle: tint(MUTED) });
+  context.strokeText(words, x, y);
+  context.fillText(words, x, y);
 };
 
 // The view of a curve: its bounds, and from its lowest to its highest value there.

@@ -1,8 +1,8 @@
 // The surface from above (or the curve of one variable) with the paths on it, and the start that can be moved.
 import { parts } from "./descent.js";
 import { h, sheet } from "./dom.js";
-import { curveView, groundOf, INK, MUTED, PAPER, viewOf } from "./ground.js";
-import { dashes, FONT, isDark, marker, tint } from "./look.js";
+import { curveView, groundOf, INK, MUTED, placeOf, viewOf, written } from "./ground.js";
+import { dashes, isDark, marker, tint } from "./look.js";
 import { point, short, ticks } from "./numbers.js";
 import { say } from "./words.js";
 
@@ -25,19 +25,15 @@ export const mapOf = (moved) => {
     scene = { ...scene, start }; // the next key may come before the next frame
     moved(start);
   };
-  const to = (width, height) => ([x, y]) => [
-    clamped(((x - view[0][0]) / (view[0][1] - view[0][0])) * width),
-    clamped(((view[1][1] - y) / (view[1][1] - view[1][0])) * height),
-  ];
 
   const paint = sheet(canvas, (context, width, height, scale) => {
     if (!scene) return;
     view = curve() ? curveView(scene.surface, scene.zoom) : viewOf(scene.surface.bounds, width, height, scene.zoom);
-    const place = to(width, height), now = [scene.surface.key, scene.zoom, width, height, scale, isDark()].join();
+    const pixel = placeOf(view, width, height), place = (p) => pixel(p).map(clamped), now = [scene.surface.key, scene.zoom, width, height, scale, isDark()].join();
     if (!curve() && key !== now) [ground, key] = [groundOf(scene.surface, view, width, height, scale), now];
     if (curve()) drawCurve(context, scene.surface, view, place);
     else context.drawImage(ground, 0, 0, width, height);
-    drawAxes(context, view, scene.surface.variables, width, height, curve());
+    drawAxes(context, pixel, view, scene.surface.variables, width, height, curve());
     for (const minimum of scene.surface.minima) ring(context, place(at(scene.surface, minimum)));
     scene.paths.forEach((path, k) => drawPath(context, path, scene.styles[k], scene.at, place, [width, height]));
     if (scene.arrows !== null) drawArrows(context, scene, place, width);
@@ -111,25 +107,17 @@ const drawCurve = (context, surface, view, place) => {
   context.stroke();
 };
 
-const drawAxes = (context, view, names, width, height, curve) => {
-  context.font = FONT;
-  const labels = [names[0], curve ? say("loss") : names[1]];
-  const write = (words, x, y, align, baseline) => {
-    Object.assign(context, { textAlign: align, textBaseline: baseline, lineWidth: 3, strokeStyle: tint(PAPER) });
-    context.fillStyle = tint(MUTED);
-    context.strokeText(words, x, y);
-    context.fillText(words, x, y);
-  };
+const drawAxes = (context, pixel, view, names, width, height, curve) => {
   for (const x of ticks(...view[0], width < 420 ? 4 : 7)) {
-    const px = ((x - view[0][0]) / (view[0][1] - view[0][0])) * width;
-    if (px > 24 && px < width - 24) write(short(x), px, height - 6, "center", "bottom");
+    const [px] = pixel([x, 0]);
+    if (px > 24 && px < width - 24) written(context, short(x), px, height - 6, "center", "bottom");
   }
   for (const y of ticks(...view[1], 6)) {
-    const py = ((view[1][1] - y) / (view[1][1] - view[1][0])) * height;
-    if (py > 22 && py < height - 30) write(short(y), 6, py, "left", "middle");
+    const [, py] = pixel([0, y]);
+    if (py > 22 && py < height - 30) written(context, short(y), 6, py, "left", "middle");
   }
-  write(labels[0], width - 8, height - 6, "right", "bottom");
-  write(labels[1], 6, 6, "left", "top");
+  written(context, names[0], width - 8, height - 6, "right", "bottom");
+  written(context, curve ? say("loss") : names[1], 6, 6, "left", "top");
 };
 
 const ring = (context, [x, y]) => {

@@ -15,6 +15,10 @@ export const short = (value, digits = 4) => {
   return (factor === "1" ? power : factor === "-1" ? `-${power}` : `${factor}×${power}`).replace("-", "−");
 };
 
+// Of any number of values, which may be too many for arguments.
+export const least = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
+export const most = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
+
 export const point = (values) => (values.length === 1 ? short(values[0], 3) : `(${[...values].map((x) => short(x, 3)).join(", ")})`);
 
 // A number as Python and addresses write it.

@@ -1,8 +1,8 @@
 // The loss of a network in the plane of its training path: level lines between values on a grid, the path on them.
 import { h, sheet } from "./dom.js";
 import { drawPath } from "./map.js";
-import { groundOf, MUTED, PAPER } from "./ground.js";
-import { FONT, isDark, tint } from "./look.js";
+import { groundOf, placeOf, written } from "./ground.js";
+import { isDark } from "./look.js";
 import { say } from "./words.js";
 
 // Between four values of a grid, the first axis across; outside the grid there is none.
@@ -27,18 +27,12 @@ export const planeOf = (landscape, style) => {
     const now = [width, height, scale, isDark()].join();
     if (key !== now) [ground, key] = [groundOf(surface, view, width, height, scale), now];
     context.drawImage(ground, 0, 0, width, height);
-    const place = ([x, y]) => [((x - view[0][0]) / (view[0][1] - view[0][0])) * width, ((view[1][1] - y) / (view[1][1] - view[1][0])) * height];
+    const place = placeOf(view, width, height);
     drawPath(context, path, style, path.end, place, [width, height]);
-    Object.assign(context, { font: FONT, lineWidth: 3, strokeStyle: tint(PAPER), fillStyle: tint(MUTED) });
-    const write = (words, x, y, align, baseline) => {
-      Object.assign(context, { textAlign: align, textBaseline: baseline });
-      context.strokeText(words, x, y);
-      context.fillText(words, x, y);
-    };
-    write(`${landscape.labels[0]} →`, width - 8, height - 6, "right", "bottom");
-    write(`${landscape.labels[1]} ↑`, 6, 6, "left", "top");
+    written(context, `${landscape.labels[0]} →`, width - 8, height - 6, "right", "bottom");
+    written(context, `${landscape.labels[1]} ↑`, 6, 6, "left", "top");
     const [x, y] = place(landscape.path[0]);
-    write(say("start"), Math.min(width - 30, Math.max(30, x)), y > 30 ? y - 8 : y + 20, "center", y > 30 ? "bottom" : "top");
+    written(context, say("start"), Math.min(width - 30, Math.max(30, x)), y > 30 ? y - 8 : y + 20, "center", y > 30 ? "bottom" : "top");
   });
   return h("figure", { class: "plane" }, canvas, h("figcaption", { class: "quiet" }, landscape.note));
 };

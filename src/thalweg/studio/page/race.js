@@ -1,7 +1,7 @@
 // The room where rules race: state in, paths out, everything painted from the same paths at the same cursor.
 import { chartOf } from "./chart.js";
 import { parts, walk } from "./descent.js";
-import { choice, copier, h } from "./dom.js";
+import { choice, complaint, copier, h, tableOf } from "./dom.js";
 import { laneRows } from "./lanes.js";
 import { prefersDark, stylesOf, tint } from "./look.js";
 import { ARROWS, mapOf, pointAt, scalesOf } from "./map.js";
@@ -200,9 +200,7 @@ export const raceRoom = (world, address, moved) => {
 const raceView = (room) => {
   const { world, act } = room, { facts } = world;
   const lessons = choice([["", say("a race of your own")], ...facts.lessons.map((one) => [one.name, one.title])], "", (name) => name && room.lesson(name), { id: "lesson" });
-  const lessonWords = h("p", { class: "words" }), trouble = h("p", { class: "trouble", role: "alert", hidden: true });
-  const complain = (words) => { trouble.textContent = words; trouble.hidden = !words; };
-  const attempt = (work) => async (...given) => { complain(""); try { await work(...given); } catch (error) { complain(error.message); } };
+  const lessonWords = h("p", { class: "words" }), { element: trouble, complain, attempt } = complaint();
 
   const surfaceChoice = h("span", {});
   const surfaces = () => {
@@ -314,9 +312,9 @@ const showArrows = (legend, scene, state) => {
 
 const fillNumbers = (details, room) => {
   const [paths, names, variables] = [room.paths(), room.names(), room.surface().variables], longest = Math.max(...paths.map((path) => path.end));
-  const head = h("tr", {}, h("th", { scope: "col" }, say("step")), names.flatMap((name) => [...variables, say("loss")].map((column) => h("th", { scope: "col" }, `${name} ${column}`))));
+  const heads = [say("step"), ...names.flatMap((name) => [...variables, say("loss")].map((column) => `${name} ${column}`))];
   const rows = Array.from({ length: longest + 1 }, (_, k) => h("tr", {}, h("th", { scope: "row" }, k),
     paths.flatMap((path) => (k > path.end ? [...variables, 0].map(() => h("td", {}, "")) : [...pointAt(path, k), path.losses[k]].map((x) => h("td", {}, short(x, 6)))))));
   details.querySelector(".scroll")?.remove();
-  details.append(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("Table") }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))));
+  details.append(tableOf(say("Table"), heads, rows));
 };

@@ -1,7 +1,8 @@
 // The surface as a sheet in space with the paths on it; dragged or by arrow keys it turns.
 import { h, sheet } from "./dom.js";
-import { grid, MUTED, PAPER, ranks } from "./ground.js";
+import { grid, MUTED, PAPER, ranks, rgb } from "./ground.js";
 import { FONT, isDark, marker, tint } from "./look.js";
+import { least, most } from "./numbers.js";
 import { say } from "./words.js";
 
 const MESH = 45; // lines along each side
@@ -71,7 +72,7 @@ export const rangeOf = (surface) => {
   if (!ranges.has(surface.key)) {
     const flat = surface.variables.length === 1, view = flat ? [surface.bounds[0], [0, 1]] : surface.bounds;
     const finite = grid(surface, view, flat ? 401 : 41, flat ? 2 : 41).filter(Number.isFinite);
-    ranges.set(surface.key, [finite.reduce((a, b) => Math.min(a, b), Infinity), finite.reduce((a, b) => Math.max(a, b), -Infinity)]);
+    ranges.set(surface.key, [least(finite), most(finite)]);
   }
   return ranges.get(surface.key);
 };
@@ -132,7 +133,7 @@ const faces = (context, mesh, spots) => {
 
 const shade = (rank, light) => {
   const place = Math.min(CIVIDIS.length - 1.001, Math.max(0, rank * (CIVIDIS.length - 1))), k = Math.floor(place);
-  const [from, to] = [CIVIDIS[k], CIVIDIS[k + 1]].map((colour) => [1, 3, 5].map((c) => Number.parseInt(colour.slice(c, c + 2), 16)));
+  const [from, to] = [CIVIDIS[k], CIVIDIS[k + 1]].map(rgb);
   return `rgb(${from.map((x, c) => Math.round(Math.min(255, (x + (to[c] - x) * (place - k)) * light))).join()})`;
 };
 

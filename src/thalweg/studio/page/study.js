@@ -1,9 +1,9 @@
 // The room where a study is started and watched. What is shown is a table of values by key, of which the server sends
 // what has changed; nothing that is on the screen is taken away.
 import { chartOf } from "./chart.js";
-import { choice, copier, h } from "./dom.js";
+import { choice, complaint, copier, h, tableOf } from "./dom.js";
 import { prefersDark, sample, stylesOf, tint } from "./look.js";
-import { short } from "./numbers.js";
+import { least, most, short } from "./numbers.js";
 import { planeOf } from "./plane.js";
 import { get, post } from "./server.js";
 import { say } from "./words.js";
@@ -33,14 +33,6 @@ export const studyRoom = (world, address, moved) => {
 };
 
 const to = (name) => `#/study?${new URLSearchParams({ name })}`;
-const complaint = () => {
-  const element = h("p", { class: "trouble", role: "alert", hidden: true });
-  const attempt = (work) => async (...what) => {
-    element.hidden = true;
-    try { await work(...what); } catch (error) { element.textContent = error.message; element.hidden = false; }
-  };
-  return { element, attempt };
-};
 const STATES = () => ({ running: say("at work"), paused: say("paused"), stopping: say("stopping"), stopped: say("not finished"), finished: say("finished"), missing: say("starting"), damaged: say("cannot be read") });
 
 // Without a study: those that are there, and a form for a new one.
@@ -153,7 +145,7 @@ const watching = (world, name, asked, moved) => {
   const leave = stream(name, world.facts.language, (values) => {
     arrived ||= performance.now();
     Object.assign(view, values);
-    if (values.trouble) trouble.attempt(() => { throw new Error(values.trouble); })();
+    if (values.trouble) trouble.complain(values.trouble);
     if (!restored && view[picked]) { restored = true; pick(picked); }
     refresh();
   });
@@ -205,22 +197,30 @@ const showStatus = (screen, { status, facts }) => {
   if (status.error && said.hidden) { said.textContent = status.error; said.hidden = false; }
 };
 
-const showVerdict = ({ verdict: place }, verdict) => {
-  if (!verdict) return;
-  const text = JSON.stringify(verdict);
-  if (place.dataset.shown === text) return;
+// Whether that is not what the place shows already.
+const isNew = (place, shown) => {
+  const text = JSON.stringify(shown), before = place.dataset.shown;
   place.dataset.shown = text;
+  return text !== before;
+};
+
+const showVerdict = ({ verdict: place }, verdict) => {
+  if (!verdict || !isNew(place, verdict)) return;
   const cell = ([value, small], k) => h(k ? "td" : "th", k ? {} : { scope: "row" }, value, small && h("small", {}, small));
-  const table = verdict.rows.length > 0 && h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("Ranking") }, h("table", {}, h("thead", {}, h("tr", {}, verdict.heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, verdict.rows.map((row) => h("tr", {}, row.map(cell))))));
+  const table = verdict.rows.length > 0 && tableOf(say("Ranking"), verdict.heads, verdict.rows.map((row) => h("tr", {}, row.map(cell))));
   place.replaceChildren(...[verdict.guard && h("p", { class: "guard" }, verdict.guard), verdict.sentence && h("p", { class: "answer" }, verdict.sentence), ...verdict.notes.map((note) => h("p", { class: "guard" }, note)), table].filter(Boolean));
+};
+
+// A mean with its band where it is bold; missing values are left out.
+const lineOf = (one, x, bold, style) => {
+  const [y, low, high] = [one.mean, one.low, one.high].map((values) => values.map((v) => v ?? NaN));
+  return { x, y, ...(bold ? { low, high } : {}), style, alpha: bold ? 1 : 0.28, width: bold ? 2.2 : 1 };
 };
 
 const linesOf = (settings, stage, strong, picked, styles) => settings.filter(([, one]) => one.stage === stage && one.step.length).map(([key, one]) => {
   const bold = strong.has(key) || key === picked;
-  return { key, x: one.step, y: one.mean.map((v) => v ?? NaN), ...(bold ? { low: one.low.map((v) => v ?? NaN), high: one.high.map((v) => v ?? NaN) } : {}), style: styles[one.optimizer], alpha: bold ? 1 : 0.28, width: key === picked ? 4 : bold ? 2.2 : 1 };
+  return { ...lineOf(one, one.step, bold, styles[one.optimizer]), key, ...(key === picked ? { width: 4 } : {}) };
 }).sort((a, b) => a.width - b.width);
-
-const least = (values) => values.reduce((a, b) => Math.min(a, b), Infinity), most = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 
 const sceneOf = (lines, across, up, logAcross, over) => {
   const xs = lines.flatMap((line) => line.x), ys = lines.flatMap((line) => [...line.y, ...(line.low ?? []), ...(line.high ?? [])]).filter(Number.isFinite);
@@ -240,7 +240,8 @@ const rateScene = (view, styles) => {
   }
   const lines = each.map((one) => {
     const bold = best[one.optimizer]?.schedule === one.schedule;
-    return { x: one.lr, y: one.mean.map((v) => v ?? NaN), ...(bold ? { low: one.low.map((v) => v ?? NaN), high: one.high.map((v) => v ?? NaN) } : {}), style: styles[one.optimizer] ?? styles[Object.keys(styles)[0]], alpha: bold ? 1 : 0.28, width: bold ? 2.2 : 1, lost: one.lr.filter((_, k) => one.diverged[k] > 0) };
+    const style = styles[one.optimizer] ?? styles[Object.keys(styles)[0]];
+    return { ...lineOf(one, one.lr, bold, style), lost: one.lr.filter((_, k) => one.diverged[k] > 0) };
   });
   const cross = (context, [x, y]) => lines.forEach((line, row) => {
     context.fillStyle = tint(line.style.colour);
@@ -250,9 +251,8 @@ const rateScene = (view, styles) => {
 };
 
 const showStages = (screen, stages, stage, choose) => {
-  const words = { search: say("search"), confirmation: say("fresh seeds") }, text = JSON.stringify([stages, stage]);
-  if (screen.stages.dataset.shown === text) return;
-  screen.stages.dataset.shown = text;
+  const words = { search: say("search"), confirmation: say("fresh seeds") };
+  if (!isNew(screen.stages, [stages, stage])) return;
   screen.stages.replaceChildren(...(stages.length > 1 ? stages.map((one) => h("button", { type: "button", "aria-pressed": String(one === stage), onclick: () => choose(one) }, words[one] ?? one)) : []));
 };
 
@@ -262,9 +262,7 @@ const showLegend = (screen, styles, bold) => {
     const one = bold.find((each) => each.optimizer === label);
     return [label, one?.step.length ? say("{setting}: n = {n}", { setting: one.words, n: one.n.at(-1) }) : label];
   });
-  const text = JSON.stringify([words, tint("#1d1f23")]);
-  if (screen.legend.dataset.shown === text) return;
-  screen.legend.dataset.shown = text;
+  if (!isNew(screen.legend, [words, tint("#1d1f23")])) return;
   screen.legend.replaceChildren(...words.map(([label, shown]) => { const line = h("canvas", { class: "sample", "aria-hidden": "true" }); sample(line, styles[label]); return h("li", {}, line, shown); }));
 };
 
@@ -277,14 +275,13 @@ const showTable = (screen, settings, picked, pick) => {
   const before = screen.settings.querySelector(".scroll"), at = before?.scrollTop ?? 0;
   if (before?.contains(document.activeElement)) return; // it is read by keyboard
   before?.remove();
-  const table = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("Table") }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows)));
+  const table = tableOf(say("Table"), heads, rows);
   screen.settings.append(table);
   table.scrollTop = at;
 };
 
 const showDiverged = (screen, diverged) => {
-  if (!diverged || screen.diverged.dataset.shown === String(diverged.count)) return;
-  screen.diverged.dataset.shown = diverged.count;
+  if (!diverged || !isNew(screen.diverged, diverged.count)) return;
   const list = h("ul", {}, diverged.runs.map((run) => h("li", {}, say("{setting}, seed {seed}, at step {step} ({stage})", { setting: run.words, seed: run.seed, step: run.step, stage: run.stage }))));
   screen.diverged.replaceChildren(h("summary", {}, say("Runs that diverged: {count}", { count: diverged.count })), list);
 };
