@@ -14,7 +14,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import PlanError, StoreError
 from thalweg.plan.plan import Plan, grid, log_range, plan
-from thalweg.report.contents import contents
+from thalweg.report.contents import Parts, contents
 from thalweg.study.study import Study, compare, resume
 
 from ..cases import mostly_slow
@@ -154,7 +154,7 @@ def test_a_study_runs_at_its_points(study: Study, tmp_path: Path) -> None:
     assert note.endswith(" and amsgrad.")
     assert not [note for note in study.verdict.notes if "tuned over" in note]
     assert all(entry.default is not None for entry in study.verdict.entries)
-    names = [section.name for section in contents(study)]
+    names = [section.name for section in contents(Parts(study))]
     assert "rates" in names
     assert "sensitivity" not in names  # no two rates have the rest in common
     page = study.report(tmp_path / "a.html").read_text(encoding="utf-8")
@@ -170,7 +170,7 @@ def test_rates_alone_have_a_valley(tmp_path: Path) -> None:
     asked = {**SMALL, "hyperparameters": None, "schedules": ["constant"], "search": "random"}
     alone = compare(problem(), **asked, store=tmp_path / "a.db")
     assert set(alone.sensitivity()["rates"]) == {6}
-    assert "sensitivity" in [section.name for section in contents(alone)]
+    assert "sensitivity" in [section.name for section in contents(Parts(alone))]
 
 
 @pytest.mark.slow

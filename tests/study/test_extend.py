@@ -24,7 +24,7 @@ from thalweg.errors import PlanError, StoreError
 from thalweg.plan.looks import Look
 from thalweg.population.block import Block
 from thalweg.problem.prepare import prepare
-from thalweg.report.contents import contents
+from thalweg.report.contents import Parts, contents
 from thalweg.store.file import Store
 from thalweg.verdict.comparisons import spent
 from thalweg.verdict.losses import matching
@@ -200,7 +200,7 @@ def test_a_value_over_all_parts_is_the_mean_over_all_samples_that_judge(wider: t
 def test_its_report_terminal_and_curves(wider: tw.Study, tmp_path: Path) -> None:
     page = wider.report(tmp_path / "r.html").read_text()
     assert "273 samples in 3 parts" in page
-    sections = {section.name: section for section in contents(wider)}
+    sections = {section.name: section for section in contents(Parts(wider))}
     assert {row["seeds"] for row in sections["learning"].rows} == {2}  # of the runs on the training part alone
     steps = {(one.stop <= one.steps, one.steps) for one in wider.generalization()}
     assert steps == {(True, 2 * 6)}

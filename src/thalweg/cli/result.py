@@ -176,7 +176,7 @@ def finish(
     if report is not None:
         from ..report.html import document, save
 
-        save(document(study.name, contents(study, parts)), report)
+        save(document(study.name, contents(parts)), report)
     if as_json:
         print_json(_result(parts, verdict, report) | ({} if rerun is None else {"rerun": rerun.to_json()}))
         return

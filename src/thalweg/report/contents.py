@@ -67,14 +67,9 @@ class Parts:
         return searched.leaders(self.plan, self.verdict, self.table, self.curves)
 
 
-def contents(results: Results, parts: Parts | None = None) -> list[Section]:
-    """The answer first; of a study without a finished run, what is known of it so far.
-
-    Args:
-        parts: of these results, where they are shown elsewhere too.
-    """
-    parts = Parts(results) if parts is None else parts
-    verdict, plan, table = parts.verdict, parts.plan, parts.table
+def contents(parts: Parts) -> list[Section]:
+    """The answer first; of a study without a finished run, what is known of it so far."""
+    results, verdict, plan, table = parts.results, parts.verdict, parts.plan, parts.table
     sections = [ranking.answer(verdict, plan, table)]
     if verdict.entries:
         several = len(plan.settings) > 1

@@ -39,7 +39,7 @@ def write(results: Results, path: str | os.PathLike[str], margin: float | None =
     Raises:
         WorkError: the file cannot be written; what was there is left as it was.
     """
-    return save(document(results.name, contents(results, Parts(results, margin))), path)
+    return save(document(results.name, contents(Parts(results, margin))), path)
 
 
 def save(text: str, path: str | os.PathLike[str]) -> Path:
@@ -57,7 +57,7 @@ def save(text: str, path: str | os.PathLike[str]) -> Path:
 
 def page(results: Results) -> str:
     """The report as one HTML document; the study may be unfinished, or have nothing finished at all."""
-    return document(results.name, contents(results))
+    return document(results.name, contents(Parts(results)))
 
 
 def document(title: str, sections: Sequence[Section]) -> str:
