@@ -120,6 +120,7 @@ def test_a_text_that_is_no_table_is_one_sentence(file: Path, spec: str, words: s
             None,
             marks=pytest.mark.slow,
         ),
+        ({"target": "grade", "model": "linear", "preprocess": None, "ignore": [*"ab", "city", "kind", "price"]}, None),
         ({"target": "kind", "model": "linear"}, 3),
     ],
 )

@@ -156,7 +156,7 @@ def hold_out(
         splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
         rest, part = next(splitter.split(np.empty(count), groups=groups))
     else:
-        labels = _strata(targets, share)
+        labels = strata(targets, share)
         rest, part = train_test_split(np.arange(count), test_size=share, random_state=seed, stratify=labels)
     return np.sort(rest), np.sort(part)
 
@@ -185,7 +185,7 @@ def labels_of(groups: Any, samples: int) -> np.ndarray:
     return numbers
 
 
-def _strata(targets: Any, share: float) -> np.ndarray | None:
+def strata(targets: Any, share: float) -> np.ndarray | None:
     """The targets if a split can keep their proportions: class ids, two of each, one for each side."""
     if isinstance(targets, torch.Tensor) and targets.is_floating_point():
         return None  # NumPy lacks bfloat16
@@ -195,11 +195,6 @@ def _strata(targets: Any, share: float) -> np.ndarray | None:
     _, counts = np.unique(labels, return_counts=True)
     size = int(np.ceil(share * len(labels)))
     return labels if counts.min() >= 2 and len(counts) <= min(size, len(labels) - size) else None
-
-
-def stratified(targets: Any, share: float) -> bool:
-    """Whether a split of these targets keeps the proportions of their classes."""
-    return _strata(targets, share) is not None
 
 
 def _samples(part: Any, where: str, layout: Layout) -> Samples:

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from .data import HELD_OUT, stratified
 from .networks import network
 from .preprocessing import Preprocessing
 from .tables import Table, few
 
 
 def facts_of(
-    table: Table | None, preprocessing: Preprocessing | None, model: Callable[[], nn.Module]
+    table: Table | None, preprocessing: Preprocessing | None, model: Callable[[], nn.Module], drawn: Mapping[str, bool]
 ) -> dict[str, Any]:
     """Names of columns and classes, how inputs are made of them, and the network that was chosen for them.
 
     ``network`` is inputs, outputs, width and hidden layers; ``stratified`` whether the test and the validation part
-    are, or would be, split off with the proportions of the classes; ``data`` says it in words.
+    were split off with the proportions of the classes; ``data`` says it in words.
     """
     if table is None:
         return {}
     facts: dict[str, Any] = {"columns": list(table.columns), "target": table.target, "classes": list(table.classes)}
+    facts["stratified"] = [drawn.get(part, False) for part in ("test", "validation")]
     if preprocessing is not None:
         facts |= {"preprocess": preprocessing.described, "scaled_target": preprocessing.scaled}
-        facts["stratified"] = _stratified(preprocessing)
         if (kinds := preprocessing.columns) is not None:
             left_out = [f"{name} ({why})" for name, why in kinds.left_out.items()]
             facts |= {"numbers": kinds.numbers, "words": kinds.words, "left_out": left_out}
@@ -37,13 +35,6 @@ def facts_of(
         facts["network"] = [*model.args, *model.keywords.values()]
     facts["data"] = _words(table, preprocessing)
     return facts
-
-
-def _stratified(preprocessing: Preprocessing) -> list[bool]:
-    pool, test = (part.plain_targets for part in (preprocessing.pool, preprocessing.test))
-    if not isinstance(pool, type(test)) or not hasattr(pool, "numpy") or pool.is_floating_point():
-        return [False, False]
-    return [stratified(targets, HELD_OUT) for targets in (np.concatenate([pool, test]), pool.numpy())]
 
 
 def _words(table: Table, preprocessing: Preprocessing | None) -> str:

@@ -6,6 +6,7 @@ Read next: `data.py` (reading and splitting), `tables.py`, `preprocessing.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..errors import ProblemError
 from ..language import say
 from ..samples import Samples, Weighted, scores
 from .checks import forward
-from .data import HELD_OUT, hold_out, labels_of, read
+from .data import HELD_OUT, hold_out, labels_of, read, strata
 from .declaration import Problem
 from .layout import Layout
 from .preprocessing import PLAIN, Preprocessing, as_words, columns_of, plain
@@ -32,6 +33,7 @@ class Parts(NamedTuple):
     train: Samples | DataLoader[Any]
     validation: Samples
     test: Samples
+    drawn: Mapping[str, bool]
     order: np.ndarray | None = None
     groups: np.ndarray | None = None
     preprocessing: Preprocessing | None = None
@@ -110,6 +112,7 @@ def _read(problem: Problem, dtype: torch.dtype, layout: Layout) -> Parts:
     """The parts, with what is missing split off by the problem's seed."""
     validation = None if problem.validation is None else read(problem.validation, "validation", dtype, layout)
     test = None if problem.test is None else read(problem.test, "test", dtype, layout)
+    drawn: dict[str, bool] = {}
     if isinstance(problem.train, DataLoader):
         if problem.groups is not None:
             raise ProblemError(
@@ -126,30 +129,30 @@ def _read(problem: Problem, dtype: torch.dtype, layout: Layout) -> Parts:
                 )
             )
         if test is None:
-            validation, test = _split_off(validation, 0.5, problem.seed, "validation")[:2]
-        return Parts(problem.train, validation, test)
+            validation, test, _, drawn["test"] = _split_off(validation, 0.5, problem.seed, "validation")
+        return Parts(problem.train, validation, test, drawn)
     train = read(problem.train, "train", dtype, layout)
     count = train.size
     rows = np.arange(count + (0 if validation is None else validation.size))
     groups = None if problem.groups is None else labels_of(problem.groups, len(rows))
     train_rows, validation_rows = rows[:count], rows[count:]
     if test is None:
-        train, test, rest = _split_off(train, HELD_OUT, problem.seed, "train", groups)
+        train, test, rest, drawn["test"] = _split_off(train, HELD_OUT, problem.seed, "train", groups)
         train_rows = train_rows[rest]
     if validation is None:
         labels = None if groups is None else groups[train_rows]
-        train, validation, rest = _split_off(train, HELD_OUT, problem.seed, "train", labels)
+        train, validation, rest, drawn["validation"] = _split_off(train, HELD_OUT, problem.seed, "train", labels)
         train_rows, validation_rows = train_rows[rest], np.setdiff1d(train_rows, train_rows[rest])
     order = np.concatenate([train_rows, validation_rows])
-    return Parts(train, validation, test, order, None if groups is None else groups[np.sort(order)])
+    return Parts(train, validation, test, drawn, order, None if groups is None else groups[np.sort(order)])
 
 
 def _split_off(
     part: Samples, share: float, seed: int, where: str, groups: np.ndarray | None = None
-) -> tuple[Samples, Samples, np.ndarray]:
-    """(the rest, what is held out, the rows of the rest)."""
+) -> tuple[Samples, Samples, np.ndarray, bool]:
+    """(the rest, what is held out, the rows of the rest, whether both have the proportions of the classes)."""
     labels = part.plain_targets
     labels = labels if isinstance(labels, torch.Tensor) else np.zeros(part.size)  # nothing to stratify by
     rows = hold_out(labels, share, seed, where, None if groups is None else groups[: part.size])
     rest, held_out = (part.take(places) for places in map(torch.from_numpy, rows))
-    return rest, held_out, rows[0]
+    return rest, held_out, rows[0], groups is None and strata(labels, share) is not None

@@ -65,7 +65,7 @@ class Prepared:
             one, several (positional) or named; ``judged`` the model's outputs, their logits, logits by name, or the
             model on a batch that is a pair, a triple with weights, or a whole.
         order: where the rows of train, and then of validation, stood in the data as given; None for a DataLoader.
-        drawn: which of validation and test were split off at random.
+        drawn: which of test and validation were split off at random → whether with the proportions of the classes.
         groups: a label for each sample of the pool, if the problem has groups.
         noise, truth: the problem's.
         table, preprocessing: of a problem that was given tables, or something to fit on its training rows.
@@ -89,7 +89,7 @@ class Prepared:
     draws: bool = False
     form: Mapping[str, str] = field(default_factory=dict, repr=False)
     order: np.ndarray | None = field(default=None, repr=False)
-    drawn: tuple[str, ...] = ()
+    drawn: Mapping[str, bool] = field(default_factory=dict)
     groups: np.ndarray | None = field(default=None, repr=False)
     noise: float | None = None
     truth: Callable[[Any], Any] | None = field(default=None, repr=False)
@@ -123,7 +123,7 @@ class Prepared:
     @property
     def facts(self) -> dict[str, Any]:
         """What a store keeps of a problem's tables, or of how its samples were read, in plain values."""
-        return facts_of(self.table, self.preprocessing, self.model) | (
+        return facts_of(self.table, self.preprocessing, self.model, self.drawn) | (
             {"reading": self.reading} if self.reading else {}
         )
 
@@ -196,7 +196,6 @@ def prepare(problem: Problem | str) -> Prepared:
         draws=draws,
         form=form,
         layout=layout,
-        drawn=tuple(part for part in ("validation", "test") if getattr(problem, part) is None),
         table=table,
         reading=reading,
     )

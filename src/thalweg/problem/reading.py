@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from .. import losses
 from ..losses import fit
 from ..samples import Samples, Weighted, call, is_tree, scores
-from .data import HELD_OUT, first_batch, stratified
+from .data import first_batch
 from .declaration import Problem
 from .layout import Layout, form_of
 from .parts import Parts
@@ -48,7 +48,10 @@ def reading_of(problem: Problem, parts: Parts, layout: Layout, module: nn.Module
     return {
         "parts": read,
         "inputs": layout.inputs,
-        **_drawn(problem, parts),
+        "drawn": [*parts.drawn],
+        "stratified": [name for name, kept in parts.drawn.items() if kept],
+        "seed": problem.seed,
+        "grouped": problem.groups is not None,
         "loss": kind,
         "axis": 1 if kind else _axis(loss, module, few),
         "tree": is_tree(few.inputs) or is_tree(few.targets),
@@ -76,23 +79,6 @@ def _first(part: Any) -> tuple[str, Any]:
     if isinstance(part, IterableDataset):
         return STREAM, next(iter(part))
     return (ROWS, part[0]) if isinstance(part, Dataset) else (GIVEN, part)
-
-
-def _drawn(problem: Problem, parts: Parts) -> dict[str, Any]:
-    if isinstance(problem.train, DataLoader):
-        missing = ["test"] if problem.test is None else []
-        whole = [parts.validation, parts.test]
-    else:
-        missing = [name for name in ("test", "validation") if getattr(problem, name) is None]
-        whole = [parts.train, *(getattr(parts, name) for name in missing)]
-    keeping = []
-    for name in missing:
-        left = [part.plain_targets for part in whole if isinstance(part, Samples)]
-        share = 0.5 if isinstance(problem.train, DataLoader) else HELD_OUT
-        if problem.groups is None and not is_tree(left[0]) and stratified(torch.cat(left), share):
-            keeping.append(name)
-        whole = [part for part in whole if part is not getattr(parts, name)]
-    return {"drawn": missing, "stratified": keeping, "seed": problem.seed, "grouped": problem.groups is not None}
 
 
 def _weighable(loss: losses.Loss, parts: Parts) -> bool:
