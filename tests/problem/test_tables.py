@@ -331,6 +331,18 @@ def one_hot() -> ColumnTransformer:
     return ColumnTransformer([("n", StandardScaler(), ["b"]), ("c", OneHotEncoder(sparse_output=True), ["city"])])
 
 
+def test_columns_of_one_name_stay_apart() -> None:
+    """Of targets, and of what a transformer makes, whose columns then keep their places without names."""
+    twice = FunctionTransformer(lambda frame: pd.concat([frame, -frame], axis=1))
+    inputs = FRAME[["a", "b"]]
+    ready = prepare(Problem(lambda: nn.Linear(4, 3), FRAME, target="kind", preprocess=twice))
+    assert torch.equal(-ready.train.inputs[:, :2], ready.train.inputs[:, 2:])
+    assert torch.equal(ready.fitted(torch.arange(10))[0].inputs, ready.pool.inputs)
+    both = pd.concat([FRAME["a"], FRAME["a"]], axis=1)
+    targets = prepare(Problem(lambda: nn.Linear(2, 2), (inputs, both), loss="mse")).train.targets
+    assert torch.equal(targets[:, 0], targets[:, 1])
+
+
 def test_a_category_that_a_fold_lacks_is_a_column_of_zeros() -> None:
     frame = MIXED.dropna().reset_index(drop=True)
     ready = prepare(

@@ -246,12 +246,8 @@ class Preprocessing:
                 count=len(names),
                 count2=len(self.names),
             )
-        places = {name: k for k, name in enumerate(names)}
-        placed = np.zeros((len(array), len(self.names)))
-        for k, name in enumerate(self.names):
-            if name in places:
-                placed[:, k] = array[:, places[name]]
-        return placed
+        places = pd.Index(names).get_indexer(pd.Index(self.names))  # −1 of those that are missing
+        return np.where(places < 0, 0.0, array.take(places, axis=1))
 
     def _check_missing(self, array: np.ndarray, names: list[str | None], what: str) -> None:
         missing = (~np.isfinite(array)).sum(0)
@@ -296,14 +292,13 @@ def _fit(transformer: Any, rows: Any, y: np.ndarray) -> Any:
 
 
 def _names(transformer: Any, made: Any, count: int) -> list[str | None]:
-    """The names of the columns that a fitted transformer makes."""
-    if isinstance(made, pd.DataFrame):
-        return [str(name) for name in made.columns]
+    """The names of the columns that a fitted transformer makes; None for all unless each has its own."""
     try:
-        names = [str(name) for name in transformer.get_feature_names_out()]
+        given = made.columns if isinstance(made, pd.DataFrame) else transformer.get_feature_names_out()
     except Exception:  # many transformers lack it, each in its own way
-        names = []
-    return list(names) if len(set(names)) == count else [None] * count
+        given = ()
+    names = list(map(str, given))
+    return [*names] if len(set(names)) == count else [None] * count
 
 
 def _moved(targets: Any, shift: Any, scale: Any) -> Any:

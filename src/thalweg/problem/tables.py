@@ -370,8 +370,8 @@ def numbers(frame: pd.DataFrame, what: str) -> np.ndarray:
     Raises:
         ProblemError: columns of words, dates or other things, or with missing values, by name.
     """
-    kinds = {name: kind_of(frame[name]) for name in frame.columns}
-    if others := [f"{name} ({kind})" for name, kind in kinds.items() if kind != "numbers"]:
+    kinds = [(name, kind_of(column)) for name, column in frame.items()]  # names may be alike
+    if others := [f"{name} ({kind})" for name, kind in kinds if kind != "numbers"]:
         raise ProblemError(
             "the {what} have columns that are not numbers: {others}; give preprocess='plain', a "
             "transformer of scikit-learn, or leave them out.",
