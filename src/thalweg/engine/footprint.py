@@ -18,10 +18,11 @@ from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Task, at_once
 from ..population.compiled import Compiled
 from ..population.memory import free_memory, shown
+from ..problem.parts import dtype_of
 from ..regularizers.stopping import EarlyStopping
 from .block_run import STEPS_SECONDS
 from .portable import portable
-from .programs import RECOMPUTED, WORTH, Programs, alone_seconds, dtype_of
+from .programs import RECOMPUTED, WORTH, Programs, alone_seconds
 
 GRADIENTS = 3  # times a layer's outputs that a step of plain PyTorch takes: forward, gradient, and in between
 
@@ -144,13 +145,9 @@ def _results(programs: Programs, settings: Sequence[Setting], samples: int) -> i
     evaluated = min(EVALUATION_BATCH, programs.problem.validation.size)
     if (program := _compiled(task)) is not None:
         return program.room(samples, evaluated)
-    each = (
-        int(
-            programs.prepared(settings[0]).activations(programs.structure(settings[0]))
-            * max(GRADIENTS * samples, evaluated)
-        )
-        * dtype_of(programs.problem).itemsize
-    )
+    model = programs.structure(settings[0])
+    outputs = programs.prepared(settings[0]).activations(model) * max(GRADIENTS * samples, evaluated)
+    each = int(outputs) * dtype_of(model).itemsize
     return each if programs.alone(settings[0]) else each * len(settings)
 
 

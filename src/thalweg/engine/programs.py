@@ -398,10 +398,6 @@ def with_frozen(problem: Prepared, groups: ParameterGroups | None) -> Prepared:
     return replace(problem, model=Freezing(problem.model, groups.frozen), weights=problem.weights - less)
 
 
-def dtype_of(problem: Prepared) -> torch.dtype:
-    return next(p for p in built(problem).parameters() if p.requires_grad).dtype
-
-
 def alone_seconds(programs: Members, parts: Iterable[tuple[Sequence[Setting], int | None]], passes: int) -> float:
     """Of one core, for so many passes of members that are trained alone.
 
