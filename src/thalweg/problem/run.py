@@ -148,9 +148,7 @@ class Run:
             total_steps: how often the loop calls `step()` of it in a whole run; once for each epoch unless given.
         """
         self.used.add("schedule")
-        schedule = self._schedule
-        if isinstance(schedule, schedules.Several):
-            schedule = schedule.within(self._formula.hyperparameters)
+        schedule = self._schedule.within(self._formula.hyperparameters)
         steps = self._epochs if total_steps is None else total_steps
         return schedule.torch(optimizer, steps, epochs=self._epochs)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import schedules
 from ..plan.factors import Setting
 from ..plan.plan import Plan
 from ..problem.command import OUT, Command, parsed
@@ -21,12 +20,11 @@ def loop_recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: 
         problem: as the store has it: name, kind and spec of the loop.
         seed: of the run that the script repeats.
     """
-    formula, schedule = plan.formula(setting), plan.schedule(setting)
+    formula = plan.formula(setting)
+    schedule = plan.schedule(setting).within(formula.hyperparameters)
     spec = plan["optimizer"].specs.get(setting.optimizer)
     changes = {name: value for name, value in plan.changes(setting).items() if name in formula.hyperparameters}
     optimizer = optimizer_line(formula, setting.lr, spec, changes)
-    if isinstance(schedule, schedules.Several):
-        schedule = schedule.within(formula.hyperparameters)
     scheduler = schedule.code(epochs=plan.epochs)
     rule = from_spec(spec) if spec is not None else repr(setting.optimizer)
     given = {

@@ -89,9 +89,7 @@ def recipe(
     else:
         optimizer = optimizer_line(formula, setting.lr, spec, changes, parameters)
     groups = "" if plan.groups is None else groups_code(plan.groups, formula, setting.lr)
-    schedule = plan.schedule(setting)
-    if isinstance(schedule, schedules.Several):
-        schedule = schedule.within(formula.hyperparameters)
+    schedule = plan.schedule(setting).within(formula.hyperparameters)
     scheduler = schedule.code(epochs=plan.epochs)
     size = plan.level(setting, "batch_size")
     regularizer: Regularizer | None = plan["regularizer"].objects[plan.level(setting, "regularizer")]

@@ -234,6 +234,10 @@ class Schedule(Declared, ABC):
             )
         return {"lr": self}
 
+    def within(self, hyperparameters: Iterable[str]) -> Schedule:
+        """The same for a rule that has these alone."""
+        return self
+
     def check(self, total: int) -> None:
         """Refuse a run that the schedule does not fit into."""
         for part in self.parts:

@@ -128,7 +128,6 @@ class Several(Schedule, listed=False):
         return Scheduler(optimizer, schedules, total_steps)
 
     def within(self, hyperparameters: Iterable[str]) -> Schedule:
-        """The same for a rule that has these alone."""
         names = {"lr", *hyperparameters}
         pairs = [(name, schedule) for name, schedule in self.schedules if name in names]
         return Several(pairs) if pairs else Constant()  # pyright: ignore[reportArgumentType]
