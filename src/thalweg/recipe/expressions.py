@@ -31,6 +31,9 @@ _OF_TENSORS = {
     "diagonal": "{x}.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)",
 }
 
+# of numbers, of tensors, and what `clamp` calls a number that bounds a tensor
+_ENDS = {sp.Max: ("max", "maximum", "min"), sp.Min: ("min", "minimum", "max")}
+
 
 class Plain(Printer):
     """Numbers by Python and its math, tensors by torch.
@@ -84,13 +87,7 @@ class Plain(Printer):
         return super()._print_Pow(expr, rational)
 
     def _print_Max(self, expr: Any) -> str:
-        return self._ends(expr, "max", "maximum", "min")
-
-    def _print_Min(self, expr: Any) -> str:
-        return self._ends(expr, "min", "minimum", "max")
-
-    def _ends(self, expr: Any, of_numbers: str, of_tensors: str, end: str) -> str:
-        """The larger or smaller of several: `end` is what `clamp` calls a number that bounds a tensor."""
+        of_numbers, of_tensors, end = _ENDS[type(expr)]
         every = sorted(expr.args, key=sp.default_sort_key)
         numbers = [self._print(a) for a in every if self.is_number(a)]
         tensors = [self._print(a) for a in every if not self.is_number(a)]
@@ -99,6 +96,8 @@ class Plain(Printer):
             return number
         tensor = functools.reduce(lambda a, b: f"torch.{of_tensors}({a}, {b})", tensors)
         return f"({tensor}).clamp({end}={number})" if numbers else tensor
+
+    _print_Min = _print_Max
 
     def _print_Piecewise(self, expr: Any) -> str:
         *branches, (last, _) = expr.args

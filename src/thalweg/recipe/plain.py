@@ -385,7 +385,7 @@ def _dispatch(formula: Formula, bodies: dict[tuple[str, ...], _Body], by_group: 
         keyword = "else" if not names and len(bodies) > 1 else f"{'elif' if chosen else 'if'} {condition or True}"
         chosen += [f"{keyword}:", f"    self.{method}(w, group)"]
         lines = [*body.lines([body.step, *body.new.values()]), *body.ended()]
-        text += ["", *(indent(line, "    ") for line in (f"def {method}(self, {body.parameter}, group):",))]
+        text += ["", f"    def {method}(self, {body.parameter}, group):"]
         text += [indent(line, " " * 8) for line in lines]
     first = next(iter(bodies.values()))
     if not first.moves_gradient:

@@ -7,7 +7,7 @@ the user's own file defines.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..problem.data import HELD_OUT
 from ..problem.layout import FLAT, PAIR, TARGETS, TRIPLE, WHOLE
@@ -16,23 +16,10 @@ from .losses import in_torch
 
 # names of the script's own
 TAKEN = {
-    *(
-        "batches",
-        "closure",
-        "dtype",
-        "epoch",
-        "given",
-        "groups",
-        "inputs",
-        "joined",
-        "judged",
-        "loss",
-        "losses",
-        "made",
-    ),
-    *("model", "optimizer", "order", "pool", "problem", "rest", "rows", "samples", "scheduler", "split", "step"),
-    *("steps", "targets", "tensor", "test", "torch", "total_steps", "train", "tree_leaves", "tree_map", "validation"),
-    *("value", "weighted", "there", "DEVICE", "EPOCHS", "SEED", "Problem", "SimpleNamespace"),
+    *("batches", "closure", "dtype", "epoch", "given", "groups", "inputs", "joined", "judged", "loss", "losses"),
+    *("made", "model", "optimizer", "order", "pool", "problem", "rest", "rows", "samples", "scheduler", "split"),
+    *("step", "steps", "targets", "tensor", "test", "there", "torch", "total_steps", "train", "tree_leaves"),
+    *("tree_map", "validation", "value", "weighted", "DEVICE", "EPOCHS", "Problem", "SEED", "SimpleNamespace"),
 }
 _PARTS = ("train", "validation", "test")
 _SPLIT = "from sklearn.model_selection import {}"
@@ -94,17 +81,10 @@ _FORMS = {
 }
 
 
-class Lines(NamedTuple):
-    """The lines, and those that import what they need."""
-
-    imports: list[str]
-    lines: str
-
-
 def reading(
     facts: Mapping[str, Any], loss: str, function: str, data: str, model: str, wrapped: bool = False
-) -> Lines | None:
-    """The lines for samples that were read so; None where the loss needs more than PyTorch.
+) -> tuple[list[str], str] | None:
+    """Imports, and the lines for samples that were read so; None where the loss needs more than PyTorch.
 
     Args:
         facts: as `thalweg.problem.reading` has them.
@@ -144,12 +124,17 @@ def reading(
         below,
     ]
     lines = "\n\n\n".join(filter(None, blocks))
-    return Lines(_imports(lines), lines)
+    return imports_of(lines, _USED), lines
 
 
-def _imports(lines: str) -> list[str]:
+def imports_of(lines: str, known: Mapping[str, str]) -> list[str]:
+    """The lines that import what these use.
+
+    Args:
+        known: how a name stands in lines that use it → the line that imports it, with {} for the names.
+    """
     by_line: dict[str, list[str]] = {}
-    for used, line in _USED.items():
+    for used, line in known.items():
         if used in lines:
             by_line.setdefault(line, []).append(used.rstrip("(."))
     return [line.format(", ".join(sorted(names))) for line, names in by_line.items()]

@@ -39,11 +39,9 @@ def standalone(problem: Mapping[str, Any], data: str, model: Any = None, wrapped
     taken = None if below is None else extracted(*source, also=facts.get("dataclasses", ()))
     if below is None or taken is None:
         return None
-    imports, code = taken
+    (imports, code), (further, lines) = taken, below
     return Loading(
-        _sorted([*imports, *below.imports, _NAMESPACE, "import torch"]),
-        f"{code}\n\n\n{below.lines}",
-        alone="tw." not in below.lines,
+        _sorted([*imports, *further, _NAMESPACE, "import torch"]), f"{code}\n\n\n{lines}", alone="tw." not in lines
     )
 
 

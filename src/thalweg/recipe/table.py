@@ -13,6 +13,7 @@ from ..problem.data import HELD_OUT
 from ..problem.of_table import arguments_of
 from ..problem.preprocessing import CATEGORIES, PLAIN
 from .losses import in_torch
+from .reading import imports_of
 
 PLAINLY = {
     "numbers": ('SimpleImputer(strategy="median", keep_empty_features=True)', "StandardScaler()"),
@@ -29,12 +30,12 @@ import pandas as pd
 import torch
 """.strip()
 SKLEARN = {
-    "ColumnTransformer": "compose",
-    "SimpleImputer": "impute",
-    "train_test_split": "model_selection",
-    "make_pipeline": "pipeline",
-    "OneHotEncoder": "preprocessing",
-    "StandardScaler": "preprocessing",
+    "ColumnTransformer(": "from sklearn.compose import {}",
+    "SimpleImputer(": "from sklearn.impute import {}",
+    "train_test_split(": "from sklearn.model_selection import {}",
+    "make_pipeline(": "from sklearn.pipeline import {}",
+    "OneHotEncoder(": "from sklearn.preprocessing import {}",
+    "StandardScaler(": "from sklearn.preprocessing import {}",
 }
 
 
@@ -82,7 +83,7 @@ def loading(problem: Mapping[str, Any], data: str) -> Loading | None:
         ")",
     ]
     lines = "\n\n\n".join("\n".join(part) for part in (making, samples, made))
-    return Loading(_imports(lines), lines, "tw." not in lines)
+    return Loading("\n".join([IMPORTS, *imports_of(lines, SKLEARN)]), lines, "tw." not in lines)
 
 
 def _read(given: Mapping[str, Any]) -> list[str]:
@@ -162,13 +163,3 @@ def _network(shape: list[int]) -> str:
 
 def _loss(name: str) -> str:
     return in_torch(name) or f"tw.losses.get({name!r})"
-
-
-def _imports(lines: str) -> str:
-    used = [name for name in SKLEARN if f"{name}(" in lines]
-    modules = dict.fromkeys(SKLEARN[name] for name in used)
-    made = [
-        f"from sklearn.{module} import {', '.join(name for name in used if SKLEARN[name] == module)}"
-        for module in modules
-    ]
-    return "\n".join([IMPORTS, *made])
