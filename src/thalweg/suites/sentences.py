@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from ..language import say
 from ..plan.stored import as_now
 from ..results import Results
 from ..verdict.words import listed
-from .evidence import Evidence
+from .measure import Measure
 from .ranks import Ranks
 from .standings import Standing
 
@@ -69,7 +70,9 @@ def sentence(standings: Sequence[Standing], ranked: Ranks, problems: int, cost: 
     )
 
 
-def notes(studies: Mapping[str, Results], facts: Evidence) -> Iterator[str]:
+def notes(
+    studies: Mapping[str, Results], measure: Measure, losses: pd.DataFrame, ratios: pd.DataFrame
+) -> Iterator[str]:
     """What to beware of, and what would help; first whether problems are missing."""
     count = len(studies)
     if count < FEW:
@@ -79,14 +82,14 @@ def notes(studies: Mapping[str, Results], facts: Evidence) -> Iterator[str]:
             count=count,
             few=FEW,
         )
-    if without := [name for name in studies if name not in facts.positive]:
+    if without := [name for name in studies if name not in ratios.index]:
         yield say(
             "Not every {cost} on {without} is above 0, as a ratio needs: no "
             "ratios and no shared setting are computed there; ranks and times to the target are.",
-            cost=facts.measure.words,
+            cost=measure.words,
             without=listed(without),
         )
-    for name, row in facts.losses.iterrows():
+    for name, row in losses.iterrows():
         if lost := [str(optimizer) for optimizer in row.index[np.isinf(row)]]:
             yield say(
                 "{lost} diverged on {name} even at the best setting, which counts as infinitely bad.",

@@ -9,7 +9,6 @@ import pandas as pd
 
 from ..verdict.intervals import Interval, interval
 from . import profiles
-from .evidence import Evidence
 from .ranks import Ranks
 
 
@@ -36,15 +35,17 @@ class Standing:
     apart: bool
 
 
-def standings(facts: Evidence, ranked: Ranks, ratios: pd.DataFrame) -> tuple[Standing, ...]:
+def standings(
+    losses: pd.DataFrame, ranked: Ranks, ratios: pd.DataFrame, steps: pd.DataFrame, seconds: pd.DataFrame
+) -> tuple[Standing, ...]:
     """One for each optimizer, the best average rank first, and of equal ones the lowest ratio.
 
     Args:
-        ratios: losses over the lowest of each problem, of the problems that have ratios.
+        losses, ratios, steps, seconds: tables as of `SuiteVerdict`.
     """
-    steps, seconds = profiles.to_best(facts.steps), profiles.to_best(facts.seconds)
-    timed = bool(facts.seconds.notna().all(axis=None))
-    lowest = facts.losses.eq(facts.losses.min(axis=1), axis=0) & np.isfinite(facts.losses)
+    timed = bool(seconds.notna().all(axis=None))
+    steps, seconds = profiles.to_best(steps), profiles.to_best(seconds)
+    lowest = losses.eq(losses.min(axis=1), axis=0) & np.isfinite(losses)
     rows = [
         Standing(
             optimizer=name,

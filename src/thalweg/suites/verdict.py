@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..numbers import plain
@@ -26,11 +27,10 @@ from ..plan.factors import Setting
 from ..results import Results
 from ..verdict.intervals import Interval
 from . import profiles
-from .evidence import evidence
 from .measure import Measure
 from .ranks import Ranks, ranks
 from .sentences import notes, sentence
-from .shared import Shared, best, shared, tried
+from .shared import Shared, best, searched, shared, tried
 from .standings import Standing, standings
 
 
@@ -45,7 +45,8 @@ class SuiteVerdict:
         losses: one row per problem, one column per optimizer: means on the validation part, infinite where a run
             diverged.
         ratios: losses over the lowest of their row, of the problems whose losses are above 0.
-        targets: problem → the validation loss to reach, as `Study.time_to_target` has it.
+        targets: problem → the validation loss to reach, as `Study.time_to_target` has it; those whose best setting
+            diverged lack one.
         steps, seconds: tables like `losses`: median times to the target, infinite where half of the runs miss it.
         shared: one setting for all problems, judged on each problem by a choice on the others.
         setting: the one that is best over all problems; None where they have none in common.
@@ -109,21 +110,35 @@ class SuiteVerdict:
 
 def judge(studies: Mapping[str, Results]) -> SuiteVerdict:
     """The verdict over these studies: problem → its study, two or more, finished, of the same optimizers."""
-    facts = evidence(studies)
-    ranked, ratios = ranks(facts.losses), profiles.to_best(facts.losses.loc[[*facts.positive]])
-    searches = {name: facts.searches[name] for name in facts.positive}
-    order = standings(facts, ranked, ratios)
+    criterion = next(iter(studies.values())).plan.criterion
+    measure = Measure.of(criterion)
+    means = {name: {e.optimizer: e.value.mean for e in study.verdict.entries} for name, study in studies.items()}
+    losses = criterion.sign * pd.DataFrame.from_dict(means, orient="index", dtype=float) + measure.end
+    searches = {name: searched(study) + measure.end for name, study in studies.items()}
+    searches = {name: search for name, search in searches.items() if min(losses.loc[name].min(), search.min()) > 0}
+    ranked, ratios = ranks(losses), profiles.to_best(losses.loc[[*searches]])
+    races = {name: study.time_to_target() for name, study in studies.items()}
+    races = {name: race.set_index("optimizer") for name, race in races.items() if len(race)}
+    steps, seconds = (_times(races, unit, losses) for unit in ("steps", "seconds"))
+    order = standings(losses, ranked, ratios, steps, seconds)
     return SuiteVerdict(
         order,
-        sentence(order, ranked, len(studies), facts.measure.words),
-        tuple(notes(studies, facts)),
-        facts.measure,
+        sentence(order, ranked, len(studies), measure.words),
+        tuple(notes(studies, measure, losses, ratios)),
+        measure,
         ranked,
-        facts.losses,
+        losses,
         ratios,
-        facts.targets,
-        facts.steps,
-        facts.seconds,
+        {name: float(race["target"].iloc[0]) for name, race in races.items()},
+        steps,
+        seconds,
         tuple(shared(searches)),
         best(tried(searches)),
     )
+
+
+def _times(races: Mapping[str, pd.DataFrame], unit: str, losses: pd.DataFrame) -> pd.DataFrame:
+    """The median times to the target; infinite on problems without one, whose best setting diverged."""
+    rows = {name: race[f"{unit}_median"] for name, race in races.items()}
+    rows |= {str(name): pd.Series(np.inf, losses.columns) for name in losses.index if name not in races}
+    return pd.DataFrame(rows, dtype=float).T.loc[losses.index, losses.columns]
