@@ -44,29 +44,37 @@ class Compacted:
     checkpoint: str | None = None
 
 
-class _Contents:
-    """A block with everything the store holds of it; its members lack their ids, which are given anew."""
+_ARRAYS = {"curves": checks.curve, "parts": checks.parts}  # tables of arrays with a row for each member
 
-    def __init__(self, db: sqlite3.Connection, row: BlockRow) -> None:
+
+class _Contents:
+    """A block with everything the store holds of it; its members lack their ids, which are given anew.
+
+    Attributes:
+        arrays: (table, step, metric) → the value.
+    """
+
+    def __init__(self, db: sqlite3.Connection, row: BlockRow, tables: Sequence[str]) -> None:
         self.row = row
         rows = db.execute("SELECT * FROM members WHERE block = ? ORDER BY position", (row.id,))
         names = [column[0] for column in rows.description]
         self.members = [dict(zip(names[1:], values[1:], strict=True)) for values in rows]
-        curves = db.execute("SELECT step, metric, value FROM curves WHERE block = ?", (row.id,))
-        self.curves = {(s, metric): checks.curve(value, len(self.members), metric, s) for s, metric, value in curves}
-        self.parts: dict[tuple[int, str], np.ndarray] = {}
-        if has_parts(db):
-            tables = db.execute("SELECT step, metric, value FROM parts WHERE block = ?", (row.id,))
-            self.parts = {(s, metric): checks.parts(v, len(self.members), metric, s) for s, metric, v in tables}
+        self.arrays = {
+            (table, step, metric): _ARRAYS[table](value, len(self.members), metric, step)
+            for table in tables
+            for step, metric, value in db.execute(f"SELECT step, metric, value FROM {table} WHERE block = ?", (row.id,))
+        }
 
 
-def compact(db: sqlite3.Connection, rows: Sequence[BlockRow], new: Sequence[Compacted]) -> None:
-    """Replace blocks by new ones; what these leave of an old one is stopped."""
-    contents = {row.id: _Contents(db, row) for row in rows}
-    ids = [(row.id,) for row in rows]
-    tables = {"members": "block", "curves": "block", "blocks": "id"} | ({"parts": "block"} if has_parts(db) else {})
-    for table, column in tables.items():
-        db.executemany(f"DELETE FROM {table} WHERE {column} = ?", ids)
+def compact(db: sqlite3.Connection, rows: Sequence[BlockRow], new: Sequence[Compacted], tables: Sequence[str]) -> None:
+    """Replace blocks by new ones; what these leave of an old one is stopped.
+
+    Args:
+        tables: those of arrays that the store has.
+    """
+    contents = {row.id: _Contents(db, row, tables) for row in rows}
+    for table, column in (("members", "block"), *((table, "block") for table in tables), ("blocks", "id")):
+        db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(row.id,) for row in rows])
     moved = {origin for block in new for origin in block.origins}
     for row in rows:
         if rest := [(row.id, k) for k in range(len(row.settings)) if (row.id, k) not in moved]:
@@ -78,7 +86,7 @@ def compact(db: sqlite3.Connection, rows: Sequence[BlockRow], new: Sequence[Comp
 def _insert(db: sqlite3.Connection, new: Compacted, contents: Mapping[int, _Contents]) -> None:
     """A block of members that come from others, with their curves and their share of the time."""
     sources = [(contents[block], place) for block, place in new.origins]
-    row, curves = sources[0][0].row, sources[0][0].curves
+    row, arrays = sources[0][0].row, sources[0][0].arrays
     seconds = sum(source.row.seconds / len(source.members) for source, _ in sources)
     values = (new.id, row.stage, row.seed, new.status, row.step, seconds, new.checkpoint)
     db.execute(
@@ -88,13 +96,6 @@ def _insert(db: sqlite3.Connection, new: Compacted, contents: Mapping[int, _Cont
         member = source.members[place] | {"block": new.id, "position": k}
         marks = ", ".join("?" * len(member))
         db.execute(f"INSERT INTO members ({', '.join(member)}) VALUES ({marks})", list(member.values()))
-    for table, keys in (("curves", curves), ("parts", sources[0][0].parts)):
-        for key in keys:
-            array = np.array([getattr(source, table)[key][place] for source, place in sources])
-            db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", (new.id, *key, array.tobytes()))
-
-
-def has_parts(db: sqlite3.Connection) -> bool:
-    """Whether the store is of a schema with values on parts of the samples."""
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    return version >= 3
+    for table, step, metric in arrays:
+        array = np.array([source.arrays[table, step, metric][place] for source, place in sources])
+        db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", (new.id, step, metric, array.tobytes()))

@@ -105,7 +105,7 @@ _EMPTY = "SELECT id FROM blocks WHERE id NOT IN (SELECT block FROM members)"
 
 
 def check_rows(db: sqlite3.Connection, absent: str = "") -> None:
-    """Refuse blocks and members that no study has.
+    """Refuse blocks and members that no study has, or that are not in the plan, if there is one.
 
     Args:
         absent: a column that the first schema lacks.
@@ -121,18 +121,15 @@ def check_rows(db: sqlite3.Connection, absent: str = "") -> None:
     for words, query in (("members out of their order", _PLACES), ("no members", _EMPTY)):
         if row := db.execute(query).fetchone():
             raise Damage(f"block {row[0]} has {words}")
+    if row := db.execute("SELECT value FROM meta WHERE key = 'plan'").fetchone():
+        plan = as_now(meta("plan", *row))
+        _check_levels(db, plan)
+        if not absent:
+            _check_folds(db, plan)
 
 
-def check_levels(db: sqlite3.Connection, absent: str = "") -> None:
-    """Refuse members whose optimizer, rate, schedule, stage or fold is not in the plan, if there is one.
-
-    Args:
-        absent: as in `check_rows`.
-    """
-    row = db.execute("SELECT value FROM meta WHERE key = 'plan'").fetchone()
-    if row is None:
-        return
-    plan = as_now(meta("plan", *row))
+def _check_levels(db: sqlite3.Connection, plan: Mapping[str, Any]) -> None:
+    """Refuse members whose optimizer, rate, schedule or stage is not in the plan."""
     common = {*plan["rates"], *plan["grown"]}
     rates = common | {default["lr"] for default in plan["defaults"].values()}
     rates |= {rounded(rate * scale) for scale in _scales(plan) for rate in common}
@@ -145,8 +142,6 @@ def check_levels(db: sqlite3.Connection, absent: str = "") -> None:
     for (stage,) in db.execute("SELECT DISTINCT stage FROM blocks"):
         if stage not in stages(plan):
             raise Damage(f"blocks has {_short(stage)} as stage, which is not in the plan")
-    if not absent:
-        _check_folds(db, plan)
 
 
 def _scales(plan: Mapping[str, Any]) -> Iterable[float]:

@@ -72,8 +72,9 @@ class Store:
         self._turn = threading.Lock()  # the workers of a study share one connection
         self._checked = False  # whether the rows have been
         with self._reading():
-            (self._version,) = connection.execute("PRAGMA user_version").fetchone()
-        self._plain = self._version == 1
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        self._absent = "further" if version == 1 else ""
+        self._arrays = ("curves", "parts") if version >= 3 else ("curves",)
 
     @classmethod
     def create(cls, path: str | Path, meta: Mapping[str, Any]) -> Store:
@@ -220,7 +221,7 @@ class Store:
             meta: what becomes known of the study with them, in the same transaction.
         """
         columns = ["block", "position", "optimizer", "lr", "schedule", "seed"]
-        columns += [] if self._plain else ["further"]
+        columns += [] if self._absent else ["further"]
         with self._transaction() as db:
             _note(db, meta or {})
             for seed, settings, *fold in blocks:
@@ -262,7 +263,7 @@ class Store:
         with self._transaction() as db:
             before = self._checkpoint_of(db, block) if finished else None
             db.executemany("INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?)", arrays)
-            if parts and self._version >= 3:
+            if parts and "parts" in self._arrays:
                 blobs = [(block, step, name, v.astype("<f8").tobytes()) for name, v in parts.items()]
                 db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)", blobs)
             db.executemany("UPDATE members SET diverged = ? WHERE block = ? AND position = ?", divergences)
@@ -279,7 +280,7 @@ class Store:
             new: the new blocks; their checkpoints are written.
         """
         with self._transaction() as db:
-            compact(db, rows, new)
+            compact(db, rows, new, self._arrays)
             _note(db, meta)
 
     @property
@@ -422,7 +423,7 @@ class Store:
 
     @property
     def _further(self) -> str:
-        return "'{}'" if self._plain else "further"
+        return "'{}'" if self._absent else "further"
 
     def curves(self, stage: str | None = None) -> pd.DataFrame:
         """member, step, metric, value: every recorded point, or every one of that stage."""
@@ -453,7 +454,7 @@ class Store:
     def parts(self) -> dict[str, pd.DataFrame]:
         """Metric → its values on each part of the samples, for runs of the confirmation: a row for each member, by its
         number, and a column for each part, of the epochs that judge. Older stores have none."""
-        if self._version < 3:
+        if "parts" not in self._arrays:
             return {}
         with self._reading(rows=True):
             rows = self._db.execute("SELECT block, id, further FROM members WHERE position = 0").fetchall()
@@ -478,8 +479,7 @@ class Store:
             self._db.execute("BEGIN")
             try:
                 if rows and not self._checked:
-                    checks.check_rows(self._db, "further" if self._plain else "")
-                    checks.check_levels(self._db, "further" if self._plain else "")
+                    checks.check_rows(self._db, self._absent)
                     self._checked = True
                 yield
             finally:
