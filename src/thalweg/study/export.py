@@ -9,7 +9,6 @@ then given its own, and nothing that is already there is ever replaced.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -100,15 +99,11 @@ def plain(runs: pd.DataFrame) -> pd.DataFrame:
     """
     table = runs.copy()
     for name in filter(lambda n: pd.api.types.is_object_dtype(table[n]), table.columns):
-        values = [None if _missing(value) else value for value in table[name]]
+        values = [None if pd.isna(value) else value for value in table[name]]
         if len({type(value) for value in values} - {type(None)}) > 1:
             values = [None if value is None else str(value) for value in values]
         table[name] = pd.Series(values, index=table.index, dtype=object)
     return table
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 # The forms of tables

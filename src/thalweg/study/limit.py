@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -88,21 +89,14 @@ def _moment(until: Any, now: datetime) -> datetime:
     >>> print(_moment("18:00", datetime(2030, 1, 31, 12, 0)), _moment("9:30", datetime(2030, 1, 31, 12, 0)))
     2030-01-31 18:00:00 2030-02-01 09:30:00
     """
-    if not isinstance(until, str | datetime):
-        raise PlanError(f"until is {short(repr(until))}; {_FORMS}.")
     moment = until
-    if isinstance(moment, str):
-        for form in ("%H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"):
-            try:
-                read = datetime.strptime(moment.strip(), form)
-            except ValueError:
-                continue
+    for form in ("%H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M") if isinstance(until, str) else ():
+        with suppress(ValueError):
+            moment = datetime.strptime(until.strip(), form)
             if form == "%H:%M":
-                read = datetime.combine(now.date(), read.time())
-                read += timedelta(days=read <= now)
-            moment = read
-            break
-    if isinstance(moment, str):
+                moment = datetime.combine(now.date(), moment.time())
+                moment += timedelta(days=moment <= now)
+    if not isinstance(moment, datetime):
         raise PlanError(f"until is {short(repr(until))}; {_FORMS}.")
     if moment.tzinfo is not None:
         moment = moment.astimezone().replace(tzinfo=None)
