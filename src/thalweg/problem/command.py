@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -86,7 +86,7 @@ class Command:
         with tempfile.TemporaryDirectory(prefix="thalweg-run-") as out:
             values = {**run.told, OUT: out}
             file = None if self.file is None else Path(self.folder, *_filled([self.file], values))
-            with _started(self.filled(values), self.folder, self.threads) as child:
+            with contextlib.closing(_Child(self.filled(values), self.folder, self.threads)) as child:
                 heard = _Heard(run, base_of(self.metric.partition(":")[0]))
                 reader = reader_of(file, heard.lines)
                 while child.running:
@@ -95,7 +95,7 @@ class Command:
                     if run.stopping() and run.left:
                         raise RunEnded
                 reader.read(child.lines(0.0), end=True)
-                if child.status:
+                if child.process.returncode:
                     raise TrainingError(_ended(child))
                 heard.tell(last=True)
                 if not run.reports:
@@ -226,7 +226,7 @@ def _text(value: Any) -> str:
     ['64', '1e-05', 'cosine']
     """
     whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
-    return str(int(value)) if whole else repr(value) if isinstance(value, float) else str(value)
+    return str(int(value) if whole else value)
 
 
 def _filled(words: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -239,8 +239,22 @@ def _filled(words: Sequence[str], values: Mapping[str, Any]) -> list[str]:
 class _Child:
     """A running command, and what it has printed."""
 
-    def __init__(self, words: Sequence[str], process: subprocess.Popen[str]) -> None:
-        self.words, self.process, self.tail = words, process, deque[str](maxlen=_KEPT)
+    def __init__(self, words: Sequence[str], folder: str, threads: int) -> None:
+        self.words, self.tail = words, deque[str](maxlen=_KEPT)
+        try:
+            self.process = subprocess.Popen(
+                words,
+                cwd=folder,
+                env={"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1", **os.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,  # Ctrl-C is for the study, which then ends its runs
+            )
+        except OSError as error:
+            raise TrainingError(f"{short(shlex.join(words))!r} cannot be run: {error.strerror or error}") from error
         self._queue: SimpleQueue[str] = SimpleQueue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -254,23 +268,19 @@ class _Child:
     def running(self) -> bool:
         return self.process.poll() is None
 
-    @property
-    def status(self) -> int:
-        return self.process.wait()
-
     def lines(self, wait: float) -> list[str]:
         """What was printed since; at the end all that is left."""
         if not self.running:
             self._listener.join(_PATIENCE)  # longer only where a child of its own keeps the output open
         found: list[str] = []
         with contextlib.suppress(Empty):
-            found.append(self._queue.get(timeout=wait) if wait else self._queue.get_nowait())
+            found.append(self._queue.get(timeout=wait))
             while True:
                 found.append(self._queue.get_nowait())
         self.tail.extend(found)
         return found
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Ask it and its own children to end, and make them."""
         if self.running:
             self._kill()
@@ -285,30 +295,6 @@ class _Child:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(patience)
                 return
-
-
-@contextlib.contextmanager
-def _started(words: Sequence[str], folder: str, threads: int) -> Iterator[_Child]:
-    environment = {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1", **os.environ}
-    try:
-        process = subprocess.Popen(
-            words,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,  # Ctrl-C is for the study, which then ends its runs
-        )
-    except OSError as error:
-        raise TrainingError(f"{short(shlex.join(words))!r} cannot be run: {error.strerror or error}") from error
-    child = _Child(words, process)
-    try:
-        yield child
-    finally:
-        child.end()
 
 
 class _Heard:
@@ -338,7 +324,7 @@ def _ended(child: _Child) -> str:
     lines = [line.strip() for line in child.tail if line.strip()]
     places = [found.groups() for line in lines if (found := _AT.search(line)) and "site-packages" not in line]
     at = f" at {places[-1][0]}, line {places[-1][1]}" if places else ""
-    status = child.status
+    status = child.process.returncode
     how = f"exit status {status}" if status > 0 else f"signal {signal.Signals(-status).name}"
     # The whole command, however long: it is what is run again to see the failure.
     return f"{shlex.join(child.words)!r} ended with {how} ({lines[-1][:200] if lines else 'no word'}){at}"
