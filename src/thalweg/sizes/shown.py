@@ -138,21 +138,15 @@ def text(size: Size, depth: int | None = None, width: int = 80) -> str:
         depth: how deep the tree goes; what lies deeper is counted in the row above it.
         width: in characters.
     """
-    out = io.StringIO()
-    _print(out, _layers(size, depth), width)
-    out.write(_totals(size) + "\n\n")
-    _print(out, _bytes(size), width)
-    out.write("\n")
+    lines = [*_printed(_layers(size, depth), width), _totals(size), "", *_printed(_bytes(size), width), ""]
     if size.buffers:
-        words = say(
-            "Buffers, such as running statistics, take another {bytes} as they are.", bytes=_stored(size.buffers)
-        )
-        out.write(f"{words}\n")
+        taken = _stored(size.buffers)
+        lines.append(say("Buffers, such as running statistics, take another {bytes} as they are.", bytes=taken))
     called = f"{say(_CALLED)} " if size.input else ""
-    out.write("\n".join(wrapped(called + say(_LEGEND, more=_more(size)), width)) + "\n")
+    lines += wrapped(called + say(_LEGEND, more=_more(size)), width)
     if size.note:
-        out.write("\n" + "\n".join(wrapped(f"{size.name}: {say(size.note)}", width)) + "\n")
-    return out.getvalue().rstrip("\n")
+        lines += ["", *wrapped(f"{size.name}: {say(size.note)}", width)]
+    return "\n".join(lines)
 
 
 _CALLED = mark(
@@ -277,9 +271,9 @@ def _table(left: Iterable[str], right: Iterable[str]) -> Any:
     return table
 
 
-def _print(out: io.StringIO, table: Any, width: int) -> None:
+def _printed(table: Any, width: int) -> list[str]:
     from rich.console import Console
 
-    lines = io.StringIO()
-    Console(file=lines, width=width, highlight=False, markup=False, color_system=None).print(table)
-    out.write("\n".join(line.rstrip() for line in lines.getvalue().splitlines()) + "\n")
+    out = io.StringIO()
+    Console(file=out, width=width, highlight=False, markup=False, color_system=None).print(table)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
