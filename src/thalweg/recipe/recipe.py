@@ -30,7 +30,7 @@ from .groups import groups_code
 from .plain import class_of, copied
 from .script import Script
 from .standalone import standalone
-from .table import loading
+from .table import Loading, loading
 
 # a script has those of these that it needs
 _EVERY_IMPORT = """
@@ -108,9 +108,7 @@ def recipe(
         title=f"{plain_words(formula.label)} at {setting.lr:g}, {setting.schedule} schedule{against}: chosen on "
         f"{plain_words(problem['name'])}, in {means}.",
         uses=_uses(ours, regularizer is not None, made is None),
-        loading="" if passes is not None else _loading(problem, model) if made is None else made.lines,
-        imports="import torch" if made is None else made.imports,
-        alone=made is not None and made.alone,
+        loading=made or Loading("import torch", "" if passes is not None else _loading(problem, model), alone=False),
         batches=_loader("inputs" in problem) if problem.get("loader") else _tensors(size, data, "inputs" in problem),
         seed=seed,
         epochs=plan.epochs,

@@ -14,6 +14,7 @@ from ..errors import PlanError
 from ..language import say
 from ..population.place import BF16, CPU, FLOAT32, TF32
 from ..regularizers.base import Lines
+from .table import Loading
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Script:
     Attributes:
         title: its docstring.
         uses: what it needs thalweg for.
-        loading: the line that makes `problem`; empty if the script runs with it at hand.
+        loading: the lines that make `problem`; empty if the script runs with it at hand.
         batches: the body of `batches(epoch)`.
         seed, epochs, passes: passes over the data that a whole run has, and those that are made.
         optimizer, scheduler: expressions of `model`, and of `optimizer` and `total_steps`.
@@ -38,8 +39,6 @@ class Script:
         draws: whether the model draws random numbers in its forward pass.
         judged_on: the data of `problem` that judge each pass, and what their loss is called.
         value: the loss of a batch, in the names ``{loss}`` and ``{model}``.
-        imports: that `loading` needs, torch among them.
-        alone: whether `loading` needs no thalweg.
         regularizers: the lines of each.
         shows: whether the optimizer evaluates other weights than it trains.
         device, precision: where the script trains, and how precisely the model computes there.
@@ -47,7 +46,7 @@ class Script:
 
     title: str
     uses: str
-    loading: str
+    loading: Loading
     batches: str
     seed: int
     epochs: int
@@ -62,8 +61,6 @@ class Script:
     draws: bool
     judged_on: tuple[str, str]
     value: str = "{loss}({model}(inputs), targets)"
-    imports: str = "import torch"
-    alone: bool = False
     regularizers: Sequence[Lines] = ()
     groups: str = ""
     classes: str = ""
@@ -87,11 +84,12 @@ class Script:
             "step, steps = 0, total_steps // EPOCHS" if self.counts else "",
         )
         passes = "EPOCHS" if self.passes == self.epochs else str(self.passes)
-        head = _lines(f"SEED, EPOCHS = {self.seed}, {self.epochs}", self._place(), self.loading)
+        head = _lines(f"SEED, EPOCHS = {self.seed}, {self.epochs}", self._place(), self.loading.lines)
         modules = [name for name in ("math", "runpy", "importlib") if f"{name}." in body + self.classes]
         imports = "".join(f"import {name}\n\n" for name in modules)
         future = "from __future__ import annotations\n\n"
-        imports = future * self.imports.startswith(future) + imports + self.imports.removeprefix(future)
+        known = self.loading.imports
+        imports = future * known.startswith(future) + imports + known.removeprefix(future)
         defined = ("" if self.device == CPU else _THERE) + "".join(
             f"{text}\n\n\n" for text in (self.sampler, self.classes) if text
         )
@@ -99,10 +97,10 @@ class Script:
             f"{head}\n\n\n{defined}def batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
             f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
         )
-        names = [n for n in ("tree_leaves", "tree_map") if f"{n}(" in rest.replace(self.loading, "")]
+        others = rest.replace(self.loading.lines, "")
+        names = [n for n in ("tree_leaves", "tree_map") if f"{n}(" in others]
         trees = f"from torch.utils._pytree import {', '.join(names)}\n" if names else ""
-        needed = "tw." in rest.replace(self.loading, "") or not self.alone
-        thalweg = f"import thalweg as tw  # {self.uses}\n\n" if needed else ""
+        thalweg = f"import thalweg as tw  # {self.uses}\n\n" if "tw." in others or not self.loading.alone else ""
         return f'"""{self.title}"""\n\n{imports}\nfrom torch.optim import lr_scheduler\n{trees}\n{thalweg}{rest}'
 
     def _place(self) -> str:
