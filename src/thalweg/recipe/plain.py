@@ -162,12 +162,8 @@ class _Body:
         return (
             bool(self.equations.sampled)
             or symbol("t") in read
-            or any(e is not None and symbol("t") in e.free_symbols for e in self._moved)
+            or any(e is not None and symbol("t") in e.free_symbols for e in (self.equations.at, self.equations.shown))
         )
-
-    @property
-    def _moved(self) -> tuple[Any, Any]:
-        return self.equations.at, self.equations.shown
 
     def _behind(self, wanted: Sequence[Any]) -> set[Any]:
         """Every name that these need, sums over the model aside."""

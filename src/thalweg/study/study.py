@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -569,19 +569,13 @@ def resume(
         return _carry_on(study, planned, ready, progress_for(progress), callbacks=followers, cluster=workers)
 
 
-@contextmanager
-def joined(cluster: str | Cluster | None) -> Iterator[Cluster | None]:
+def joined(cluster: str | Cluster | None) -> AbstractContextManager[Cluster | None]:
     """The workers of a cluster: of the one that is named, as long as they are needed."""
     if cluster is None:
-        yield None
-        return
+        return nullcontext()
     from ..engine.cluster import Cluster  # which takes time to import
 
-    if isinstance(cluster, Cluster):
-        yield cluster
-        return
-    with closing(Cluster(cluster)) as workers:
-        yield workers
+    return nullcontext(cluster) if isinstance(cluster, Cluster) else closing(Cluster(cluster))
 
 
 def _carry_on(
@@ -693,12 +687,11 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit |
     stored = as_now(before)
     new = json.loads(json.dumps(planned.to_json()))
     words = {"batch_sizes": "batch sizes"}
-    derived = {"directions", "specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned"}
+    derived = {"directions", "specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned", "swaps"}
+    derived |= {"confirmation_epochs", "grow_total", "refine_total", "narrow", "loss_scale", "margin", "device"}
     derived |= {"grow", "refine", "usual"} - set(before)
-    derived |= {"confirmation_epochs", "swaps", "loss_scale"}
     if new["confirmation"] in [look["seeds"] for look in stored["looks"]]:  # it has been extended since
         derived.add("confirmation")
-    derived |= {"grow_total", "refine_total", "narrow", "margin", "device"}
     changed = [str(words.get(k, k)) for k in new if k not in derived and new[k] != stored.get(k)]
     if limited or limit is not None:  # the stored plan is what fitted into the time
         same = limited and limited["asked"] == digest(planned)
