@@ -178,19 +178,17 @@ def _ours(node: ast.AST) -> bool:
 def _import(node: ast.stmt, uses: set[str], body: Sequence[ast.stmt]) -> Iterator[str]:
     """A line for each name that is used; "" for what no script can do without thalweg."""
     assert isinstance(node, ast.Import | ast.ImportFrom)
+    from_module = isinstance(node, ast.ImportFrom)
     for alias in node.names:
         name = alias.asname or alias.name.partition(".")[0]
-        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+        if name not in uses or (from_module and node.module == "__future__"):
             continue
-        called = f"{alias.name} as {alias.asname}" if alias.asname else alias.name
-        if name not in uses:
-            continue
-        if isinstance(node, ast.ImportFrom):
-            known = f"{name} = {_STAND_IN}" if alias.name == "Problem" else ""
-            yield known if _ours(node) else f"from {node.module} import {called}"
+        if not _ours(node):
+            yield ast.unparse(ast.ImportFrom(node.module, [alias], 0) if from_module else ast.Import([alias]))
+        elif from_module:
+            yield f"{name} = {_STAND_IN}" if alias.name == "Problem" else ""
         else:
-            known = f"Problem = {_STAND_IN}" if _problem_alone(name, body) else ""
-            yield known if _ours(node) else f"import {called}"
+            yield f"Problem = {_STAND_IN}" if _problem_alone(name, body) else ""
 
 
 def _problem_alone(name: str, body: Sequence[ast.stmt]) -> bool:
