@@ -119,7 +119,7 @@ def test_a_problem_without_mistakes_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_built_in_problems_have_none(name: str) -> None:
     ready = prepare(name)
-    facts = {**observed(ready, ready.model()), "validation_samples": ready.validation.size, "loss": ready.loss_name}
+    facts = {**observed(ready), "validation_samples": ready.validation.size, "loss": ready.loss_name}
     assert [*sanity._inputs(facts), *sanity._targets(facts), *sanity._step(facts)] == []
     assert facts["validation_samples"] >= sanity.FEWEST
     assert facts["guess"] > 0
@@ -129,12 +129,10 @@ def test_what_guessing_gives() -> None:
     values = X[:, :1] * 3 + 5
     line = prepare(tw.Problem(model=lambda: nn.Linear(4, 1), train=(X, values), loss="mse"))
     mean = line.train.targets.double().mean()
-    assert observed(line, line.model())["guess"] == pytest.approx(
-        float((line.validation.targets.double() - mean).square().mean())
-    )
+    assert observed(line)["guess"] == pytest.approx(float((line.validation.targets.double() - mean).square().mean()))
     yes = prepare(tw.Problem(model=lambda: nn.Linear(4, 1), train=(X, CLASSES[:, None].float()), loss="bce"))
     two = prepare(tw.Problem(model=model, train=(X, CLASSES)))
-    assert observed(yes, yes.model())["guess"] == pytest.approx(0.693, abs=0.05)
-    assert observed(two, two.model())["guess"] == pytest.approx(0.693, abs=0.05)
+    assert observed(yes)["guess"] == pytest.approx(0.693, abs=0.05)
+    assert observed(two)["guess"] == pytest.approx(0.693, abs=0.05)
     own = prepare(tw.Problem(model=model, train=(X, CLASSES), loss=lambda outputs, targets: outputs.mean()))
-    assert "guess" not in observed(own, own.model())
+    assert "guess" not in observed(own)

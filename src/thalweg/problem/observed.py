@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..losses.registry import OfModel
@@ -19,7 +19,7 @@ from .prepare import Prepared
 ROWS = 10_000  # that are looked at
 
 
-def observed(ready: Prepared, module: nn.Module) -> dict[str, Any]:
+def observed(ready: Prepared) -> dict[str, Any]:
     """The facts, without those that a problem does not have.
 
     ``guess``: the validation loss of the best constant answer of the training part. ``input_sizes``: the smallest and
@@ -27,6 +27,8 @@ def observed(ready: Prepared, module: nn.Module) -> dict[str, Any]:
     ``ignored_step``: whether the model has a `training_step` that nothing calls.
     """
     facts: dict[str, Any] = {}
+    with torch.random.fork_rng(devices=[]):
+        module = ready.model()
     if hasattr(module, "training_step") and not isinstance(ready.loss, OfModel):
         facts["ignored_step"] = True
     train = ready.train

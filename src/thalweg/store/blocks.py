@@ -32,10 +32,7 @@ class Compacted:
     """A block put together from members of others.
 
     Attributes:
-        id: of the new block.
         origins: (block, position) of each member in the old ones.
-        status: of the new block.
-        checkpoint: its name, if it has one.
     """
 
     id: int

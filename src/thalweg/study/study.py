@@ -458,7 +458,8 @@ def begin(
         if kind != "none":
             raise StoreError(kind)
         check_place(path, StoreError)
-        made = {"problem": {**facts, **_seen(ready)}, "provenance": provenance(planned.device, planned.precision)}
+        seen = observed(ready) if isinstance(ready, Prepared) else {}
+        made = {"problem": {**facts, **seen}, "provenance": provenance(planned.device, planned.precision)}
         meta: dict[str, Any] = {**made, "batching": {**batching}}
         if display.shown or ask is not None or limit is not None:
             new = opened(planned, ready, batching, display, ask, limit, cluster)
@@ -652,15 +653,6 @@ def _facts(ready: Prepared | Loop, planned: Plan) -> dict[str, Any]:
         **ready.form,
         **ready.facts,
     }
-
-
-def _seen(ready: Prepared | Loop) -> dict[str, Any]:
-    """What the data and an untrained model show; of a training loop of the user's own nothing."""
-    if isinstance(ready, Loop):
-        return {}
-    from ..engine.programs import built
-
-    return observed(ready, built(ready))
 
 
 def _free_path(facts: dict[str, Any], planned: Plan, limit: Limit | None) -> Path:
