@@ -437,8 +437,7 @@ def _framed(inputs: Any, what: str) -> Any:
     """A matrix as a frame, whose columns have their numbers as names."""
     array = dense(inputs, what) if sparse.issparse(inputs) else inputs
     if isinstance(array, torch.Tensor | np.ndarray) and array.ndim == 2:
-        frame = pd.DataFrame(array.numpy(force=True) if isinstance(array, torch.Tensor) else array)
-        return frame.set_axis([str(name) for name in frame.columns], axis=1)
+        return pd.DataFrame(array.numpy(force=True) if isinstance(array, torch.Tensor) else array).rename(columns=str)
     if isinstance(array, pd.DataFrame):
         return array
     raise ProblemError(

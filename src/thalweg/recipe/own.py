@@ -28,14 +28,14 @@ def loop_recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: 
     scheduler = schedule.code(epochs=plan.epochs)
     rule = from_spec(spec) if spec is not None else repr(setting.optimizer)
     given = {
+        "lr": setting.lr,
+        "schedule": schedule.label,
         "seed": seed,
         "epochs": plan.epochs,
         "batch_size": plan.level(setting, "batch_size"),
         "hyperparameters": plan.changes(setting),
     }
-    arguments = ", ".join(
-        [rule, f"lr={setting.lr!r}", f"schedule={schedule.label!r}", *(f"{n}={v!r}" for n, v in given.items())]
-    )
+    arguments = ", ".join([rule, *(f"{name}={value!r}" for name, value in given.items())])
     name = problem["name"] if problem["name"].isidentifier() else "train"
     loop = (
         from_spec(problem["spec"])

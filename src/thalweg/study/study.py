@@ -688,9 +688,8 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit |
     if limited or limit is not None:  # the stored plan is what fitted into the time
         same = limited and limited["asked"] == digest(planned)
         changed = [] if same else ["settings"]
-        if {k: limited.get(k) for k in ("minutes", "until")} != (
-            limit.asked if limit else dict.fromkeys(("minutes", "until"))
-        ):
+        asked_for = limit.asked if limit else {}
+        if any(limited.get(name) != asked_for.get(name) for name in ("minutes", "until")):
             changed.append("time")
     if problem.get("fingerprint") != facts["fingerprint"]:
         changed.insert(0, "problem")
