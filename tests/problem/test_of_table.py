@@ -121,6 +121,10 @@ def test_a_text_that_is_no_table_is_one_sentence(file: Path, spec: str, words: s
             marks=pytest.mark.slow,
         ),
         ({"target": "grade", "model": "linear", "preprocess": None, "ignore": [*"ab", "city", "kind", "price"]}, None),
+        (
+            {"target": "kind", "loss": "cross_entropy(label_smoothing=0.1)", "model": "linear", "ignore": ["price"]},
+            None,
+        ),
         ({"target": "kind", "model": "linear"}, 3),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..problem.data import HELD_OUT
 from ..problem.of_table import arguments_of
 from ..problem.preprocessing import CATEGORIES, PLAIN
+from ..problem.tables import CLASSES
 from .losses import in_torch
 from .reading import imports_of
 
@@ -110,15 +111,12 @@ def _reader(path: str) -> str:
 
 
 def _targets(problem: Mapping[str, Any], target: str) -> list[str]:
-    column = f"table[{target!r}]"
-    if not problem["classes"]:
-        dtype = "torch.get_default_dtype()"
-        return [f"targets = torch.tensor({column}.to_numpy(float), dtype={dtype}).reshape(-1, 1)"]
-    made = [f"CLASSES = {problem['classes']!r}"]
-    ids = f"{column}.map(str).map(CLASSES.index).to_numpy()"
-    if problem["loss"] == "cross_entropy":
-        return [*made, f"targets = torch.tensor({ids})"]
-    return [*made, f"targets = torch.tensor({ids}, dtype=torch.get_default_dtype()).reshape(-1, 1)"]
+    classes = problem["classes"]
+    made = [f"CLASSES = {classes!r}"] if classes else []
+    values = f"table[{target!r}]" + (".map(str).map(CLASSES.index).to_numpy()" if classes else ".to_numpy(float)")
+    if classes and problem["loss"].partition("(")[0] in CLASSES:
+        return [*made, f"targets = torch.tensor({values})"]
+    return [*made, f"targets = torch.tensor({values}, dtype=torch.get_default_dtype()).reshape(-1, 1)"]
 
 
 def _split(given: Mapping[str, Any], stratified: list[bool]) -> list[str]:
