@@ -148,20 +148,24 @@ class Schedule(Declared, ABC):
         Step(size=200, gamma=0.1)
         """
 
-        def resolved(value: Any) -> Any:
+        def resolved(kind: str, value: Any) -> Any:
             if isinstance(value, tuple):
-                several = tuple(map(resolved, value))
+                several = tuple(resolved(kind, one) for one in value)
                 return several if any(a is not b for a, b in zip(several, value, strict=True)) else value
             if isinstance(value, Schedule):
                 return value.over(epochs, total)
             return value.of(epochs, total) if isinstance(value, Epochs) else value
 
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        changed = {name: new for name, value in given.items() if (new := resolved(value)) is not value}
+        return self._changed(resolved, _source=(self, epochs))
+
+    def _changed(self, change: Callable[[str, Any], Any], **more: Any) -> Any:
+        """Itself with what `change` makes of the kind and the value of each argument; no copy where all stay."""
+        given = {f.name: (f.metadata["kind"], getattr(self, f.name)) for f in fields(self)}
+        changed = {name: new for name, (kind, value) in given.items() if (new := change(kind, value)) is not value}
         if not changed:
             return self
         copied = copy.copy(self)
-        for name, value in {**changed, "_source": (self, epochs)}.items():
+        for name, value in {**changed, **more}.items():
             object.__setattr__(copied, name, value)
         return copied
 
@@ -301,22 +305,13 @@ class Schedule(Declared, ABC):
 
     def _columns(self, axes: int) -> Any:
         """Itself with every (members,) argument as a column against the axes of the steps."""
-        columns = {
-            f.name: np.array(value).reshape(-1, *[1] * axes)
-            for f in fields(self)
-            if f.metadata["kind"] == "number" and isinstance(value := getattr(self, f.name), tuple)
-        }
-        columns |= {
-            f.name: tuple(part._columns(axes) for part in value) if isinstance(value, tuple) else value._columns(axes)
-            for f in fields(self)
-            if f.metadata["kind"] == "part" and isinstance(value := getattr(self, f.name), tuple | Schedule)
-        }
-        if not columns:
-            return self
-        changed = copy.copy(self)
-        for name, value in columns.items():
-            object.__setattr__(changed, name, value)
-        return changed
+
+        def column(kind: str, value: Any) -> Any:
+            if kind == "part":
+                return tuple(one._columns(axes) for one in value) if isinstance(value, tuple) else value._columns(axes)
+            return np.array(value).reshape(-1, *[1] * axes) if kind == "number" and isinstance(value, tuple) else value
+
+        return self._changed(column)
 
     def for_one_member(self) -> None:
         """Refuse a schedule of several members where one is needed."""
