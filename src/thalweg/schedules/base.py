@@ -182,6 +182,8 @@ class Schedule(Declared, ABC):
 
     def written(self, T: Text) -> str:
         """`code` for a run whose length is this text."""
+        if self.absolute:
+            return self.by_label(T)
         self.for_one_member()
         return self.own_class(T) or f"lr_scheduler.LambdaLR(optimizer, lambda t: {self.text(T)})"
 
@@ -219,14 +221,18 @@ class Schedule(Declared, ABC):
         if epochs is not None:
             return self.over(epochs, total_steps).torch(optimizer, total_steps, hyperparameter)
         self.check(total_steps)
+        return self.scheduler(optimizer, total_steps, hyperparameter)
+
+    def scheduler(self, optimizer: Optimizer, total: int, hyperparameter: str) -> LRScheduler:
+        """`torch` for a run that the schedule fits into."""
         if hyperparameter != "lr" or self.absolute or not self.writable:
             from .scheduler import Scheduler
 
-            return Scheduler(optimizer, {hyperparameter: self}, total_steps)
+            return Scheduler(optimizer, {hyperparameter: self}, total)
         from torch.optim import lr_scheduler
 
         names: dict[str, Any] = {"lr_scheduler": lr_scheduler, "math": math}
-        names |= {"optimizer": optimizer, "total_steps": total_steps}
+        names |= {"optimizer": optimizer, "total_steps": total}
         return eval(self.code(), names)  # text that this package wrote, of numbers that it checked
 
     def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import PlanError
-from .base import Factor, Schedule, checked_total
+from .base import Factor, Schedule
 from .fields import function
 
 if TYPE_CHECKING:
@@ -54,14 +54,11 @@ class _Function(Schedule):
     def text(self, T: Any) -> Any:
         return self.written(T)
 
-    def torch(
-        self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr", epochs: int | None = None
-    ) -> LRScheduler:
+    def scheduler(self, optimizer: Optimizer, total: int, hyperparameter: str) -> LRScheduler:
         from torch.optim import lr_scheduler
 
         if hyperparameter != "lr":
-            return super().torch(optimizer, total_steps, hyperparameter)
-        checked_total(total_steps)
+            return super().scheduler(optimizer, total, hyperparameter)
         return getattr(lr_scheduler, self.counterpart)(optimizer, self.function)
 
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from ..arguments import choice
 from .base import Factor, Schedule, steps_of
 from .fields import Length, Number, length, number
-from .vocabulary import Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +49,3 @@ class Ramp(Schedule):
         if self.shape == "cosine":
             share = (1 - m.cos(m.pi * share)) / 2
         return self.start + (self.end - self.start) * share
-
-    def written(self, T: Text) -> str:
-        return self.by_label(T)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..arguments import declared
 from ..errors import PlanError, UsageError
-from .base import RobbinsMonro, Schedule, checked_total
+from .base import RobbinsMonro, Schedule
 from .constant import Constant
 from .names import one
 from .vocabulary import Text
@@ -113,19 +113,14 @@ class Several(Schedule, listed=False):
             raise PlanError(f"{self.label} has a function of your own, which no script can find again.")
         return self.by_label(T)
 
-    def torch(
-        self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr", epochs: int | None = None
-    ) -> LRScheduler:
+    def scheduler(self, optimizer: Optimizer, total: int, hyperparameter: str) -> LRScheduler:
         from .scheduler import Scheduler
 
-        if epochs is not None:
-            return self.over(epochs, total_steps).torch(optimizer, total_steps)
-        self.check(checked_total(total_steps))
         # torch's SGD and RMSprop have a momentum of 0 where they have none.
         momentum = ["momentum"] if optimizer.defaults.get("momentum") else []
         beta1 = ["beta1"] if "betas" in optimizer.defaults else []
         schedules = {**self._rate.on(momentum + beta1), **{n: one for n, one in self.schedules if n != "lr"}}
-        return Scheduler(optimizer, schedules, total_steps)
+        return Scheduler(optimizer, schedules, total)
 
     def within(self, hyperparameters: Iterable[str]) -> Schedule:
         names = {"lr", *hyperparameters}
