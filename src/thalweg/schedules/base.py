@@ -88,6 +88,7 @@ class Schedule(Declared, ABC):
         absolute: whether it gives the hyperparameter's values and not factors on them.
         restarts: whether torch's own class of it may follow another in a SequentialLR.
         multiplies: whether torch's own class of it multiplies what it finds, as ChainedScheduler needs.
+        exponent: its `decay`, where that is the same whatever the arguments.
     """
 
     error = PlanError
@@ -98,6 +99,7 @@ class Schedule(Declared, ABC):
     absolute: ClassVar[bool] = False
     restarts: ClassVar[bool] = True
     multiplies: ClassVar[bool] = False
+    exponent: ClassVar[float | None] = None
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._key == getattr(other, "_key", None)
@@ -119,7 +121,7 @@ class Schedule(Declared, ABC):
     def decay(self) -> float | None:
         """p if the rate falls like t⁻ᵖ in a run without end (0 if not at all, ∞ if faster than any power);
         None if the schedule ends with the run, nan if it cannot be known."""
-        return None
+        return self.exponent
 
     def factor(self, step: Any, total: int | None = None) -> np.ndarray:
         """The factor at each step (counted from 0) of a run of `total` steps; float64.

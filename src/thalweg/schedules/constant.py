@@ -29,6 +29,7 @@ class Constant(Schedule):
     name: ClassVar[str] = "constant"
     counterpart: ClassVar[str] = "ConstantLR"
     multiplies: ClassVar[bool] = True
+    exponent: ClassVar[float] = 0.0
     elsewhere: ClassVar[Mapping[str, str]] = {"factor": "scale", "total_iters": "steps"}
     scale: Number = positive(1.0)
     steps: Length | None = optional(length())
@@ -37,10 +38,6 @@ class Constant(Schedule):
         if self.steps is None:
             return self.scale
         return m.where(t < steps_of(self.steps, T, m), self.scale, 1.0)
-
-    @property
-    def decay(self) -> float:
-        return 0.0
 
     def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:
         return {} if self == Constant() else {"lr": self}

@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 class _Function(Schedule):
     """What both have in common: the function is called with one whole step at a time."""
 
+    exponent: ClassVar[float] = math.nan
     function: Callable[[int], float] = function()
-
-    @property
-    def decay(self) -> float:
-        return math.nan
 
     @property
     def writable(self) -> bool:

@@ -22,13 +22,10 @@ class OneOverT(Schedule):
     """
 
     name: ClassVar[str] = "one_over_t"
+    exponent: ClassVar[float] = 1.0
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         return 1 / (t + 1)
-
-    @property
-    def decay(self) -> float:
-        return 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +65,9 @@ class InverseSqrt(Schedule):
     """
 
     name: ClassVar[str] = "inverse_sqrt"
+    exponent: ClassVar[float] = 0.5
     warmup: Length = length(0.1)
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         w = steps_of(self.warmup, T, m)
         return m.minimum((t + 1) / w, m.sqrt(w / (t + 1)))
-
-    @property
-    def decay(self) -> float:
-        return 0.5

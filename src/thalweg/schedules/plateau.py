@@ -49,6 +49,7 @@ class Plateau(Schedule):
     counterpart: ClassVar[str] = "ReduceLROnPlateau"
     elsewhere: ClassVar[Mapping[str, str]] = {"factor": "gamma"}
     closed: ClassVar[bool] = True
+    exponent: ClassVar[float] = math.nan
     gamma: float = number(0.1, 0.0, 1.0, above=True)
     patience: int = whole(10, 0, unit="passes")
     threshold: float = number(1e-4, 0.0)
@@ -81,10 +82,6 @@ class Plateau(Schedule):
         lower = np.maximum(value * self.gamma, self.min_lr)
         value = np.where(reduce & (value - lower > self.eps), lower, value)
         return np.stack([value, best, np.where(reduce, 0, bad), np.where(reduce, self.cooldown, cooling)])
-
-    @property
-    def decay(self) -> float:
-        return math.nan
 
     @property
     def robbins_monro(self) -> RobbinsMonro:

@@ -31,6 +31,7 @@ class WarmRestarts(Schedule):
     name: ClassVar[str] = "cosine_restarts"
     counterpart: ClassVar[str] = "CosineAnnealingWarmRestarts"
     restarts: ClassVar[bool] = False
+    exponent: ClassVar[float] = 0.0
     T_0: Length = length(0.25)
     T_mult: int = whole(1, 1)
     end: Number = number(0.0, 0.0, 1.0)
@@ -44,10 +45,6 @@ class WarmRestarts(Schedule):
             cycle = m.floor(m.log(t / first * (k - 1) + 1) / math.log(k) + 1e-9)
             share = (t - first * (k**cycle - 1) / (k - 1)) / (first * k**cycle)
         return self.end + (1 - self.end) * ((1 + m.cos(m.pi * share)) / 2)
-
-    @property
-    def decay(self) -> float:
-        return 0.0
 
     def torch_arguments(self, T: Text) -> Mapping[str, Any] | None:
         return {"T_0": steps_of(self.T_0, T, PYTHON), "T_mult": self.T_mult} if self.end == 0 else None

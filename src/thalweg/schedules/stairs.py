@@ -92,15 +92,12 @@ class MultiStep(Schedule):
     needs: ClassVar[str] = "multistep(milestones=(30, 80))"
     counterpart: ClassVar[str] = "MultiStepLR"
     multiplies: ClassVar[bool] = True
+    exponent: ClassVar[float] = 0.0  # after the last milestone
     milestones: tuple[Any, ...] = milestones()
     gamma: Number = positive(0.1)
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         return self.gamma ** m.passed([steps_of(one, T, m) for one in self.milestones], t)
-
-    @property
-    def decay(self) -> float:
-        return 0.0  # after the last milestone
 
     def torch_arguments(self, T: Text) -> Mapping[str, Any]:
         return {"milestones": Code(listed(self.milestones)), "gamma": self.gamma}
