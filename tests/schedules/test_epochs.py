@@ -43,6 +43,8 @@ def test_lengths_in_epochs_for_torch() -> None:
         assert (type(scheduler).__name__, scheduler.step_size) == ("StepLR", 200)
     with pytest.raises(PlanError, match="10 epochs cannot be turned into steps before the epochs of the run are known"):
         given.factor(0, 600)
+    with pytest.raises(PlanError, match="30 epochs cannot be turned into steps"):
+        get("multistep(milestones=(30 epochs, 80 epochs))").code()
     assert "epochs=30" in get("momentum: ramp(steps=2 epochs)").code(epochs=30)
 
 

@@ -20,7 +20,7 @@ from ..arguments import Declared
 from ..errors import PlanError
 from ..language import mark, say
 from ..numbers import Range
-from .vocabulary import NUMBERS, PYTHON, Code, Text
+from .vocabulary import NUMBERS, PYTHON, Code, Text, listed
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -202,8 +202,12 @@ class Schedule(Declared, ABC):
         return f"lr_scheduler.{self.counterpart}(optimizer, {', '.join(pairs)})"
 
     def torch_arguments(self, T: Text) -> Mapping[str, Any] | None:
-        """Those of the counterpart, where it is equal."""
-        return None
+        """Those of the counterpart, where it is equal: the same, under the names that it has for them."""
+        if not self.counterpart or not self.writable:
+            return None
+        values = {f.name: _in_steps(getattr(self, f.name), f.metadata["kind"], T) for f in fields(self)}
+        renamed = {theirs: values.pop(ours) for theirs, ours in self.elsewhere.items()}
+        return {**renamed, **values}
 
     def by_label(self, T: Text) -> str:
         """The code of what thalweg alone can say."""
@@ -350,6 +354,13 @@ def steps_of(length: Any, T: Any, m: Any) -> Any:
             length=length,
         )
     return length if isinstance(length, int | Text) else T if length == 1 else m.maximum(m.round(length * T), 1)
+
+
+def _in_steps(value: Any, kind: str, T: Text) -> Any:
+    """An argument as torch has it: lengths and milestones in steps."""
+    if kind == "milestones":
+        return Code(listed(steps_of(one, T, PYTHON) for one in value))
+    return steps_of(value, T, PYTHON) if kind == "length" else value
 
 
 class _Missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +10,6 @@ import numpy as np
 from .base import Factor, Schedule
 from .fields import Number, number, positive
 from .stairs import geometric
-from .vocabulary import Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +34,6 @@ class Exponential(Schedule):
     @property
     def decay(self) -> float:
         return geometric(self.gamma)
-
-    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
-        return {"gamma": self.gamma}
 
 
 @dataclass(frozen=True, eq=False)

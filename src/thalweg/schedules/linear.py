@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from .base import Factor, Schedule, steps_of
 from .fields import Length, Number, length, number, positive
-from .vocabulary import PYTHON, Text
+from .vocabulary import Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Linear(Schedule):
             return None
         if not 0 < self.start <= 1 or self.end > 1:  # torch refuses them
             return None
-        return {"start_factor": self.start, "end_factor": self.end, "total_iters": steps_of(self.steps, T, PYTHON)}
+        return super().torch_arguments(T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,3 @@ class Polynomial(Schedule):
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         return (1 - m.minimum(1.0, t / steps_of(self.steps, T, m))) ** self.power
-
-    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
-        return {"total_iters": steps_of(self.steps, T, PYTHON), "power": self.power}

@@ -18,7 +18,6 @@ from ..errors import PlanError
 from ..language import mark
 from .base import RobbinsMonro, Schedule
 from .fields import number
-from .vocabulary import Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +86,3 @@ class Plateau(Schedule):
     def robbins_monro(self) -> RobbinsMonro:
         unknown = mark("depends on how often the loss stops falling, which cannot be known beforehand")
         return RobbinsMonro(None, None, unknown)
-
-    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
-        names = ("patience", "threshold", "threshold_mode", "cooldown", "min_lr", "eps")
-        return {"factor": self.gamma, **{name: getattr(self, name) for name in names}}

@@ -11,7 +11,6 @@ import numpy as np
 
 from .base import Factor, Schedule, steps_of
 from .fields import Length, Number, length, milestones, positive
-from .vocabulary import PYTHON, Code, Text, listed
 
 
 def geometric(gamma: Number) -> float:
@@ -33,9 +32,6 @@ class Stairs(Schedule):  # not a dataclass: the steps of a stair have a name of 
     @property
     def decay(self) -> float:
         return geometric(self.gamma)
-
-    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
-        return {"step_size": steps_of(getattr(self, self.width), T, PYTHON), "gamma": self.gamma}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +94,3 @@ class MultiStep(Schedule):
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         return self.gamma ** m.passed([steps_of(one, T, m) for one in self.milestones], t)
-
-    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
-        return {"milestones": Code(listed(self.milestones)), "gamma": self.gamma}
