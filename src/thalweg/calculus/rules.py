@@ -89,19 +89,6 @@ def _law(rule: str) -> tuple[str, str]:
     return (f"{left}′ = {plain(product(slope, inner[0]))}", f"{latex(outer)}' = {latex(product(slope, inner[1]))}")
 
 
-def differentiate(expression: Any, variable: Any) -> Any:
-    """The derivative alone, in the form the rules give.
-
-    >>> x = sp.Symbol("x", real=True)
-    >>> differentiate((2 * x - 1) ** 3, x)
-    6*(2*x - 1)**2
-
-    Raises:
-        ExpressionError: one too large to be written down.
-    """
-    return Rules(variable).of(expression)
-
-
 @dataclass
 class Rules:
     """Derivatives with respect to one variable, and the steps that led to them, inner ones first."""
