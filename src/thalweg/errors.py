@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Any
 
 from .language import say
@@ -92,13 +93,9 @@ _NOT_THEIRS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, sys.base_pre
 
 def line_of(error: BaseException) -> str:
     """The last line of the user's own code that an error came through, as words that follow."""
-    places, trace = [], error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not (file.startswith(_NOT_THEIRS) or "site-packages" in file):
-            places.append((file, trace.tb_lineno))
-        trace = trace.tb_next
-    return f" at {places[-1][0]}, line {places[-1][1]}" if places else ""
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    theirs = [place for place in places if not (place[0].startswith(_NOT_THEIRS) or "site-packages" in place[0])]
+    return " at {}, line {}".format(*theirs[-1]) if theirs else ""
 
 
 def raised(error: BaseException) -> str:
