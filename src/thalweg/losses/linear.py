@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ProblemError, short
+from ..arguments import one_of
+from ..errors import ProblemError
 from ..language import say
 from ..numbers import Range
 from . import fit
@@ -79,13 +80,7 @@ def linear_cross_entropy(
     (tensor(2.1379, grad_fn=<_FunctionBackward>), tensor(2.1379, grad_fn=<NllLossBackward0>))
     """
     Range(0.0, 1.0).check("linear_cross_entropy: label_smoothing", label_smoothing, ProblemError)
-    if reduction not in REDUCTIONS:
-        allowed = " or ".join(map(repr, REDUCTIONS))
-        raise ProblemError(
-            "linear_cross_entropy: reduction is {reduction}; give {allowed}.",
-            reduction=short(repr(reduction)),
-            allowed=allowed,
-        )
+    one_of(REDUCTIONS)("linear_cross_entropy: reduction", reduction, ProblemError)
     _check(hidden, weight, targets, bias)
     share = class_weights("linear_cross_entropy", class_weight, ProblemError)
     if share is not None:
