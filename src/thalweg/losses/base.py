@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -37,8 +37,8 @@ class Labelled(Declared):
     @property
     def label(self) -> str:
         """The call that makes it, with what differs from the defaults; the registry reads it back."""
-        changed = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # pyright: ignore[reportArgumentType]
-        return calls.write(self.name, {k: v for k, v in changed.items() if v != _default(type(self), k)})
+        given = ((f, _plain(getattr(self, f.name))) for f in fields(self))  # pyright: ignore[reportArgumentType]
+        return calls.write(self.name, {f.name: value for f, value in given if value != _default(f)})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Labelled) and type(self) is type(other) and self.label == other.label
@@ -212,8 +212,7 @@ def number(default: float, low: float, high: float = Range.high, *, above: bool 
     return declared(read, default, "number")
 
 
-def _default(kind: type[Labelled], name: str) -> Any:
-    (one,) = (f for f in fields(kind) if f.name == name)  # pyright: ignore[reportArgumentType]
+def _default(one: Field[Any]) -> Any:
     return _plain(one.default_factory() if callable(one.default_factory) else one.default)
 
 

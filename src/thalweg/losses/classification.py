@@ -58,7 +58,8 @@ class _OfClasses(Loss):
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
         self.fit(outputs, targets, where)
         if not targets.is_floating_point():
-            fit.in_range(targets, self._classes(outputs, targets), where, self.ignore_index)
+            axis = fit.class_axis(self.name, outputs, targets, self.axis)
+            fit.in_range(targets, outputs.shape[axis], where, self.ignore_index)
             if bool((targets == self.ignore_index).all()):
                 raise ProblemError(
                     "all {where}targets are {ignore_index}, which {name} ignores; choose another ignore_index.",
@@ -80,9 +81,6 @@ class _OfClasses(Loss):
     @abstractmethod
     def of_scores(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         """Torch's function, of outputs with the classes on axis 1."""
-
-    def _classes(self, outputs: Tensor, targets: Tensor) -> int:
-        return outputs.shape[fit.class_axis(self.name, outputs, targets, self.axis)]
 
     def _weight(self, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         return None if self.weight is None else torch.as_tensor(self.weight, dtype=dtype, device=device)
