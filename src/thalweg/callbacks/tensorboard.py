@@ -20,7 +20,7 @@ _PLAIN = str | int | float | bool
 
 
 class EventFile:
-    """A file of events; what is written is in it at once.
+    """A file of events, TensorBoard's `Run`; what is written is in it at once.
 
     Args:
         path: a new file.
@@ -41,6 +41,7 @@ class EventFile:
     def _write(self, **content: Any) -> None:
         now = time.time() if self._time is None else self._time
         self._writer.write(self._event(wall_time=now, **content).SerializeToString())
+        self._stream.flush()
 
     def hyperparameters(self, name: str, setting: Mapping[str, Any]) -> None:
         """What tells a run from others, on TensorBoard's page HParams."""
@@ -53,19 +54,25 @@ class EventFile:
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        self._write(step=step, summary=Summary(value=points))
+        if values:
+            points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+            self._write(step=step, summary=Summary(value=points))
 
-    def text(self, tag: str, words: str) -> None:
+    def summary(self, values: Mapping[str, Any]) -> None:
+        numbers = {k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        self.scalars(0, {f"result/{name}": value for name, value in numbers.items()})
+
+    def table(self, name: str, rows: pd.DataFrame) -> None:
+        cells = [[*rows.columns], ["---"] * rows.shape[1], *rows[:MOST_ROWS].to_numpy(object).tolist()]
+        self.text(name, "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in cells))
+
+    def text(self, name: str, words: str) -> None:
         """Markdown, on TensorBoard's page Text."""
         from tensorboard.plugins.text.summary_v2 import text_pb
 
-        self._write(summary=text_pb(tag, words))
+        self._write(summary=text_pb(name, words))
 
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def close(self) -> None:
+    def close(self, finished: bool = True) -> None:
         self._stream.close()
 
 
@@ -100,7 +107,7 @@ class TensorBoard:
     def __post_init__(self) -> None:
         check_installed("tensorboard", "logging for TensorBoard", "thalweg[export]")
 
-    def run(self, study: str, key: str, name: str | None, config: Mapping[str, Any]) -> _Run:
+    def run(self, study: str, key: str, name: str | None, config: Mapping[str, Any]) -> EventFile:
         place = Path(self.folder) / folder_name(f"{study}-{key[:6]}") / folder_name(name or "study")
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -113,32 +120,7 @@ class TensorBoard:
         else:
             lines = [f"| {key} | {str(value)[:1000]} |" for key, value in config.items()]
             events.text("plan", "\n".join(["| | |", "|---|---|", *lines]))
-        events.flush()
-        return _Run(events)
-
-
-@dataclass(frozen=True)
-class _Run:
-    events: EventFile
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        if values:
-            self.events.scalars(step, values)
-            self.events.flush()
-
-    def summary(self, values: Mapping[str, Any]) -> None:
-        numbers = {k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-        self.events.scalars(0, {f"result/{name}": value for name, value in numbers.items()})
-
-    def table(self, name: str, rows: pd.DataFrame) -> None:
-        cells = [[*rows.columns], ["---"] * rows.shape[1], *rows[:MOST_ROWS].to_numpy(object).tolist()]
-        self.events.text(name, "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in cells))
-
-    def text(self, name: str, words: str) -> None:
-        self.events.text(name, words)
-
-    def close(self, finished: bool) -> None:
-        self.events.close()
+        return events
 
 
 def _cell(value: Any) -> str:
