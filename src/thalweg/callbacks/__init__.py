@@ -3,12 +3,10 @@
 One run for each setting that is confirmed, and one for the study; see `journal.py`. Each tool is one small file.
 """
 
-from .base import Callback as Callback
-from .base import Run as Run
-from .base import Tool as Tool
-from .mlflow import MLflow as MLflow
-from .names import named as named
-from .tensorboard import TensorBoard as TensorBoard
-from .wandb import WandB as WandB
+from .base import Callback, Run, Tool
+from .mlflow import MLflow
+from .names import named
+from .tensorboard import TensorBoard
+from .wandb import WandB
 
 __all__ = ["Callback", "MLflow", "Run", "TensorBoard", "Tool", "WandB", "named"]

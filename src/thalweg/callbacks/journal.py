@@ -180,12 +180,9 @@ def _sum_up_study(study: Results, run: Run) -> None:
 def _answer(verdict: Verdict) -> dict[str, Any]:
     best = verdict.best
     value = {verdict.criterion.column: best.value.mean, "low": best.value.low, "high": best.value.high}
-    told = {"confirmed": verdict.confirmed, "seeds": verdict.seeds, "may be as good": _may_be_as_good(verdict)}
+    rivals = ", ".join(verdict.level(entry) for entry in verdict.entries[1:] if entry.may_be_best)
+    told = {"confirmed": verdict.confirmed, "seeds": verdict.seeds, "may be as good": rivals}
     return {**_levels(best.setting), **_finite(value), **told}
-
-
-def _may_be_as_good(verdict: Verdict) -> str:
-    return ", ".join(verdict.level(entry) for entry in verdict.entries[1:] if entry.may_be_best)
 
 
 def _row(verdict: Verdict, entry: Entry) -> dict[str, Any]:
