@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 
-from .aliases import ALIASES
+from .aliases import ALIASES, plain
 from .errors import short
 from .language import Word, mark, say
 
@@ -66,8 +65,3 @@ def unknown(kind: str, given: str, allowed: Iterable[str], owner: str = "") -> s
         hint=say(" or ").join(meant),
         names=listed,
     )
-
-
-def plain(name: str) -> str:
-    """The name in lower case, without separators."""
-    return re.sub(r"[\W_]", "", name).lower()

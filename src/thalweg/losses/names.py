@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..aliases import called
+from ..aliases import called, plain
 from ..errors import ProblemError
-from ..unknown import plain, unknown
+from ..unknown import unknown
 
 # Of probabilities, where `bce` takes scores: silently one for the other would train something else.
 _OF_PROBABILITIES = ("bceloss", "binarycrossentropy")
