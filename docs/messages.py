@@ -1,6 +1,6 @@
 """Collect what thalweg says, and bring the catalogues of `src/thalweg/locale` up to date with it: `make messages`.
 
-A message is a literal given to `say`, to `mark`, or to an error with its values, the head of a column, what an entry
+A message is a literal given to `say`, to `mark`, or to an error of thalweg's, the head of a column, what an entry
 of a catalogue says of itself, or a line of the help. New ones are added with an empty translation, those that are gone
 are dropped, and the compiled catalogue is written beside the edited one.
 """
@@ -21,7 +21,7 @@ from babel.messages.pofile import read_po, write_po
 from typer.main import get_command
 
 import thalweg
-from thalweg import schedules
+from thalweg import errors, schedules
 from thalweg.cli import loss, regularizer
 from thalweg.cli.help import EXAMPLE
 from thalweg.cli.listing import headline
@@ -82,9 +82,9 @@ def _said(tree: ast.AST) -> Iterator[str]:
 
 
 def says(call: ast.Call) -> bool:
-    """Whether it is given a message: by `say` or `mark`, or as an error with its values."""
+    """Whether it is given a message: by `say` or `mark`, or as an error of thalweg's."""
     name = getattr(call.func, "attr", "") or getattr(call.func, "id", "")
-    return name in ("say", "mark") or (name.lower().endswith("error") and bool(call.keywords))
+    return name in ("say", "mark", "error") or isinstance(vars(errors).get(name), type)
 
 
 def _drawn(tree: ast.AST) -> Iterator[str]:

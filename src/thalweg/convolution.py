@@ -202,7 +202,7 @@ def convolve(
     functions = [callable(one) or isinstance(one, str | sp.Expr) for one in (signal, kernel)]
     if all(functions):
         if stride != 1 or padding != 0:
-            raise UsageError(say("stride= and padding= are for numbers; leave them out for two functions."))
+            raise UsageError("stride= and padding= are for numbers; leave them out for two functions.")
         return _continuous(signal, kernel, mode, at, over)
     if any(functions):
         texts = [repr(one) for one in (signal, kernel) if isinstance(one, str)]
@@ -212,7 +212,7 @@ def convolve(
             text=texts[0] if texts else mark("one of the two"),
         )
     if at is not None:
-        raise UsageError(say("at= is for functions; numbers have a value at each place."))
+        raise UsageError("at= is for functions; numbers have a value at each place.")
     return _discrete(_numbers(signal, mark("signal")), _numbers(kernel, mark("kernel")), mode, stride, padding)
 
 
@@ -262,7 +262,7 @@ def _discrete(
     if signal.dtype == kernel.dtype == np.int64:
         most = np.abs(padded).max() * np.abs(weights).sum(axis=tuple(range(1, weights.ndim))).max()
         if most >= _EXACT:
-            raise UsageError(say("the whole numbers are too large to be added up exactly; give them as floats."))
+            raise UsageError("the whole numbers are too large to be added up exactly; give them as floats.")
         values = np.rint(values).astype(np.int64)
     return Convolution(signal, kernel, mode, steps, zeros, values[0] if kernel.ndim < filters.ndim else values)
 
@@ -335,7 +335,7 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
 
     points = np.linspace(-5, 5, 201) if at is None else np.atleast_1d(np.asarray(at, dtype=np.float64))
     if points.ndim != 1 or not np.isfinite(points).all():
-        raise UsageError(say("at= must be finite numbers in a row, the values of t."))
+        raise UsageError("at= must be finite numbers in a row, the values of t.")
     low, high = map(float, over)
     if not low < high:
         raise UsageError("over= is {bounds}; give two bounds, the lower first.", bounds=over)

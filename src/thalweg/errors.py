@@ -12,9 +12,8 @@
         └── TrainingError     the model or the data failed while training
             └── BatchingError     the model cannot be trained as a population
 
-A message says what was given, what is allowed and what to do, in one sentence. Given with values, it is said in the
-chosen language as `language.say` does, and whole it stands as it is. A run that diverges is not an error but a status
-of its member.
+A message says what was given, what is allowed and what to do, in one sentence, and is said in the chosen language with
+its values, as `language.say` does. A run that diverges is not an error but a status of its member.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class ThalwegError(Exception):
     exit_status = 1
 
     def __init__(self, message: str = "", /, **values: Any) -> None:
-        super().__init__(say(message, **values) if values else message)
+        super().__init__(say(message, **values))
 
 
 class UsageError(ThalwegError, ValueError):

@@ -114,7 +114,7 @@ class Limit(Typeset):
         from ..pictures.secant import secant
 
         if self.at is None or self.value is None:
-            raise ExpressionError(say("the picture needs a point; give it with at=."))
+            raise ExpressionError("the picture needs a point; give it with at=.")
         if not math.isfinite(self.value):
             note = say(self.note or mark("the slope is infinite"))
             raise ExpressionError("there is no tangent to draw, because {note}.", note=note)

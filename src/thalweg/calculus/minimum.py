@@ -186,7 +186,7 @@ def minimum(
         return _grid(f, limits, resolution)
     if method == "descent":
         if start is None:
-            raise ExpressionError(say("a descent needs a start; give it with start=."))
+            raise ExpressionError("a descent needs a start; give it with start=.")
         return _descent(f, point(f, start), limits)
     raise ExpressionError("{method} is not a way to find a minimum; give exact, grid or descent.", method=repr(method))
 

@@ -100,7 +100,7 @@ def parse(text: str) -> Node:
             most=LONGEST,
         )
     if not text.strip():
-        raise ExpressionError(say("the formula is empty; write one, e.g. x*sin(x)."))
+        raise ExpressionError("the formula is empty; write one, e.g. x*sin(x).")
     return _Parser(text).whole()
 
 

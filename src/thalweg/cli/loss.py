@@ -40,18 +40,16 @@ def loss(
     """List the losses, show one with its formula and source, or compute it for each sample, its mean and its sum."""
     if name is None:
         if values is not None or targets is not None:
-            raise UsageError(
-                say("the loss to compute is missing; name one, e.g. thalweg loss mse --values 3 --targets 1.")
-            )
+            raise UsageError("the loss to compute is missing; name one, e.g. thalweg loss mse --values 3 --targets 1.")
         _catalogue(json)
     elif values is None:
         if targets is not None:
-            raise UsageError(say("--targets are compared with --values; give both."))
+            raise UsageError("--targets are compared with --values; give both.")
         one = _entry_of(name)
         print_json(one.to_json()) if json else print(one)
     elif name == "entropy":
         if targets is not None:
-            raise UsageError(say("entropy is of one distribution; leave --targets out, or give kl_div for two."))
+            raise UsageError("entropy is of one distribution; leave --targets out, or give kl_div for two.")
         _print_measures(_entropy_of(_distributions(values, mark("list of values"))), say("P the values"), json)
     else:
         _computed(name, values, targets, json)
@@ -145,7 +143,7 @@ def _samples(kind: Loss, values: str, targets: str | None) -> tuple[Tensor, Any]
     outputs = torch.from_numpy(array_of(values, mark("list of values"))).double()
     if isinstance(kind, losses.TripletMargin):
         if outputs.shape[:1] != (3,) or outputs.ndim != 2:
-            raise UsageError(say("triplet_margin takes three rows: anchor;positive;negative, e.g. 0,0;3,0;0,3.5."))
+            raise UsageError("triplet_margin takes three rows: anchor;positive;negative, e.g. 0,0;3,0;0,3.5.")
         return outputs[None], None
     numbers = torch.from_numpy(array_of(_needed(targets, kind), mark("list of targets")))
     of_classes = isinstance(kind, losses.CrossEntropy | losses.NLL | losses.KLDiv)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..language import say
 from .options import Everything
 from .result import bounds_of, check_one, print_json, split
 
@@ -37,7 +36,7 @@ def minimum(
     check_one(latex=latex, json=json)
     check_one(grid=grid, start=start is not None)
     if resolution is not None and not grid:
-        raise UsageError(say("--resolution is of a grid; give --grid too."))
+        raise UsageError("--resolution is of a grid; give --grid too.")
     method = "grid" if grid else "exact" if start is None else "descent"
     place = None if start is None else split(start, "1,2")
     sides = None if bounds is None else bounds_of(bounds)

@@ -52,7 +52,7 @@ def picture(
     from .. import gallery
 
     if name is None and (output is not None or code):
-        raise UsageError(say("the picture to draw is missing; name one, e.g. thalweg picture family-tree."))
+        raise UsageError("the picture to draw is missing; name one, e.g. thalweg picture family-tree.")
     chosen = list(gallery.PICTURES.values()) if name is None else [gallery.get(name)]
     if json:
         rows = [{"name": p.name, "section": p.section, "words": p.words, "code": p.code} for p in chosen]

@@ -24,7 +24,6 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 from ..errors import WorkError, first_line
-from ..language import say
 from ..population.place import CPU
 from ..programs.native import single_threaded
 from .messages import LAST, Ended, Event, Failed, Job, Lost, Passed, Saved, Steps, StopFlag, failed, told
@@ -295,9 +294,7 @@ def _ray() -> Any:
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise WorkError(
-            say("a cluster needs Ray: pip install 'thalweg[cluster]', or leave the cluster out.")
-        ) from error
+        raise WorkError("a cluster needs Ray: pip install 'thalweg[cluster]', or leave the cluster out.") from error
     return ray
 
 

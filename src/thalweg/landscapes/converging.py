@@ -126,7 +126,7 @@ def convergence(
         if name not in formula.hyperparameters:
             raise FormulaError(unknown("hyperparameter", name, formula.hyperparameters, formula.name))
     if hyperparameter == "lr":
-        raise SurfaceError(say("lr always varies; name another hyperparameter to vary beside it, e.g. momentum."))
+        raise SurfaceError("lr always varies; name another hyperparameter to vary beside it, e.g. momentum.")
     minimum, begin = _places(surface, start)
     eigenvalues = np.linalg.eigvalsh(surface.hessian(minimum.tolist()))
     if not (np.isfinite(eigenvalues) & (eigenvalues > 0)).all():

@@ -15,7 +15,7 @@ import numpy as np
 from .. import calls, formulas, schedules
 from ..errors import SurfaceError
 from ..formulas import Formula
-from ..language import mark, say
+from ..language import mark
 from ..numbers import COUNT, Range
 from ..schedules import Schedule
 from .path import Path
@@ -94,12 +94,12 @@ def rules_of(optimizer: Any, lr: Any) -> Rules:
     """Optimizers and rates in whatever form a user may give them."""
     mapped = isinstance(optimizer, Mapping)
     if mapped and lr is not None:
-        raise SurfaceError(say("lr is given twice: leave it out where the optimizers have rates of their own."))
+        raise SurfaceError("lr is given twice: leave it out where the optimizers have rates of their own.")
     one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence | Mapping)
     rules = tuple(formula_of(each) for each in ([optimizer] if one else optimizer))
     labels = [rule.label for rule in rules]
     if not rules:
-        raise SurfaceError(say("no optimizer was given; name one, e.g. 'sgd'."))
+        raise SurfaceError("no optimizer was given; name one, e.g. 'sgd'.")
     if twice := next((name for name in labels if labels.count(name) > 1), None):
         raise SurfaceError("optimizer {name} is given twice; name each once.", name=twice)
     if mapped:

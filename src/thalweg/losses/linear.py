@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ..arguments import one_of
 from ..errors import ProblemError
-from ..language import say
 from ..numbers import Range
 from . import fit
 from .base import REDUCTIONS
@@ -136,11 +135,9 @@ class _Function(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         if torch.is_grad_enabled():
             raise ProblemError(
-                say(
-                    "linear_cross_entropy cannot be differentiated twice; for second derivatives use "
-                    "torch.nn.functional.cross_entropy(torch.nn.functional.linear(hidden, weight, bias), "
-                    "targets)."
-                )
+                "linear_cross_entropy cannot be differentiated twice; for second derivatives use "
+                "torch.nn.functional.cross_entropy(torch.nn.functional.linear(hidden, weight, bias), "
+                "targets)."
             )
         (gradient,) = gradients
         slopes, ctx.slopes = ctx.slopes, None  # scaled in place, which only the first backward may do

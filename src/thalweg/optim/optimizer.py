@@ -22,7 +22,6 @@ from ..formulas import Formula
 from ..formulas.drop_in import check
 from ..formulas.equations import WEIGHT_ITSELF
 from ..kernels import staged, torch_ref
-from ..language import say
 from ..unknown import unknown
 from . import sharded
 from .parameter import StepOptions, computed_in, refuse
@@ -326,7 +325,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
     def ema_parameters(self) -> list[Tensor]:
         """The moving averages of the weights, in the order of the parameters; needs ``ema_decay=``."""
         if self.options.ema_decay is None:
-            raise UsageError(say("there is no average of the weights: give the optimizer ema_decay=, e.g. 0.999."))
+            raise UsageError("there is no average of the weights: give the optimizer ema_decay=, e.g. 0.999.")
         return [self.state.get(p, {}).get("ema", p.detach()) for p in self._params()]
 
     @torch.no_grad()

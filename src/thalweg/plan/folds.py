@@ -25,7 +25,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..errors import PlanError, StoreError, first_line
-from ..language import say
 from ..regularizers.stopping import EarlyStopping
 from ..samples import Samples
 
@@ -131,19 +130,15 @@ def folds(count: Any, ready: Prepared, seed: int) -> Folds:
     """
     if isinstance(ready.train, DataLoader):
         raise PlanError(
-            say(
-                "the train data are a DataLoader, which is used unchanged, so no folds can be cut from it; "
-                "give the data as tensors, arrays or a Dataset, or leave folds out."
-            )
+            "the train data are a DataLoader, which is used unchanged, so no folds can be cut from it; "
+            "give the data as tensors, arrays or a Dataset, or leave folds out."
         )
     splitter = _splitter(count, ready, seed) if isinstance(count, int | np.integer) else count
     arguments = arguments_of(splitter)
     if type(splitter).__name__ == "TimeSeriesSplit" and "test" in ready.drawn:
         raise PlanError(
-            say(
-                "TimeSeriesSplit judges on what comes later, and the test part would be drawn at random "
-                "from all times; give the problem a test part, the latest samples."
-            )
+            "TimeSeriesSplit judges on what comes later, and the test part would be drawn at random "
+            "from all times; give the problem a test part, the latest samples."
         )
     return Folds.of(splitter, arguments, split(splitter, Rowed.of_pool(ready)))
 

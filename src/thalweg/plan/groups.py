@@ -18,7 +18,6 @@ from ..errors import FormulaError, PlanError, UsageError, raised, short
 from ..formulas import Formula
 from ..formulas.drop_in import TUPLES, check
 from ..formulas.opaque import Opaque
-from ..language import say
 from ..numbers import Range
 from ..population.groups import ParameterGroup, ParameterGroups
 from ..problem.source import is_spec, opened
@@ -286,7 +285,7 @@ def _collected(each: Mapping[str, _Settings], label: str) -> ParameterGroups | N
     frozen = tuple(alike.pop((True,), ()))
     others = len(alike.pop(_Settings().key, ()))
     if not alike and not others:
-        raise PlanError(say("groups: every parameter is frozen; leave one that trains."))
+        raise PlanError("groups: every parameter is frozen; leave one that trains.")
     groups = [ParameterGroup(tuple(names), each[names[0]].values, each[names[0]].factors) for names in alike.values()]
     return ParameterGroups(label, tuple(groups), frozen, others) if groups or frozen else None
 

@@ -13,7 +13,6 @@ from .. import schedules
 from ..errors import PlanError, UsageError
 from ..formulas import Formula
 from ..formulas.registry import elsewhere
-from ..language import say
 from ..numbers import rounded
 from ..unknown import unknown
 from .factors import FIXED, Factor, factor, hyperparameter
@@ -44,7 +43,7 @@ def varied_by(
     factors = []
     for name, values in (levels or {}).items():
         if name == "lr":
-            raise PlanError(say("hyperparameters names lr; give its values as rates."))
+            raise PlanError("hyperparameters names lr; give its values as rates.")
         if name in COLUMNS:
             raise PlanError(
                 "{name} is a column of the study's table; give that hyperparameter another name.", name=repr(name)

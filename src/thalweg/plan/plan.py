@@ -595,7 +595,7 @@ def plan(
             halving=repr(HALVING),
         )
     if budget == HALVING and plan.epochs < 2:
-        raise PlanError(say("halving stops runs after some of their epochs, and there is one; give 2 epochs or more."))
+        raise PlanError("halving stops runs after some of their epochs, and there is one; give 2 epochs or more.")
     return _with_states(checked(plan))
 
 

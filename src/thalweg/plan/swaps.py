@@ -23,7 +23,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..errors import PlanError
-from ..language import say
 from ..numbers import Range
 from ..problem.parts import places_of
 from ..samples import Samples
@@ -80,10 +79,8 @@ def swapped(samples: Any, ready: Prepared, before: Swaps | None) -> Swaps:
     """
     if isinstance(ready.train, DataLoader):
         raise PlanError(
-            say(
-                "the train data are a DataLoader, which is used unchanged, so none of its samples can "
-                "judge; give more seeds, or a problem with tensors, arrays or a Dataset."
-            )
+            "the train data are a DataLoader, which is used unchanged, so none of its samples can "
+            "judge; give more seeds, or a problem with tensors, arrays or a Dataset."
         )
     samples = Range(1, whole=True).check("samples", samples, PlanError)
     first = ready.validation.size
@@ -108,7 +105,7 @@ def _cut(ready: Prepared) -> Swaps:
     count = max(2, round(part.size / ready.validation.size))
     units = part.size if part.groups is None else len(np.unique(part.groups))
     if units < 2:
-        raise PlanError(say("the training samples are a single group, so no part of them can judge; give more seeds."))
+        raise PlanError("the training samples are a single group, so no part of them can judge; give more seeds.")
     count = min(count, units)
     # A class that has fewer samples than there are parts cannot be in each of them.
     classes = None if part.labels is None or part.groups is not None else np.unique(part.labels, return_counts=True)

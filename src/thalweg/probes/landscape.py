@@ -84,7 +84,7 @@ class Landscape:
             UsageError: of a plane.
         """
         if self.kind != "line":
-            raise UsageError(say("a barrier lies between two solutions; give landscape to=, the second one."))
+            raise UsageError("a barrier lies between two solutions; give landscape to=, the second one.")
         t = self.axes[0]
         rise = self.losses - ((1 - t) * self.ends[0] + t * self.ends[1])
         return float(np.max(rise[(t >= 0) & (t <= 1)], initial=0.0))
@@ -236,7 +236,7 @@ def landscape(
         name, module, ready, states, other = solutions(model, problem, optimizer, to, chosen)
     else:
         if optimizer is not None:
-            raise UsageError(say("optimizer= chooses a member of a study; leave it out for a network."))
+            raise UsageError("optimizer= chooses a member of a study; leave it out for a network.")
         name, module, ready = type(model).__name__, model, _prepared(model, problem)
         states, other = path, to
     chosen_samples, total = _samples(ready, part, samples, seed)
@@ -268,9 +268,9 @@ def _check(kind: str | None, points: int | None, span: float, part: str, samples
 
 def _agree(kind: str, to: bool, path: bool) -> None:
     if kind == "line" and not to:
-        raise UsageError(say("a line goes from one solution to another; give to=, the second one."))
+        raise UsageError("a line goes from one solution to another; give to=, the second one.")
     if kind == "path" and not path:
-        raise UsageError(say("the plane of a path needs the path; give path=, the state_dicts that training came by."))
+        raise UsageError("the plane of a path needs the path; give path=, the state_dicts that training came by.")
     if kind != "line" and to:
         raise UsageError("to= is the end of a line, and kind is {kind}; leave one of them out.", kind=repr(kind))
 
@@ -281,7 +281,7 @@ def _prepared(model: Any, problem: Any) -> Any:
             "the model is of type {kind}; give a torch.nn.Module or a tw.Study.", kind=type(model).__name__
         )
     if problem is None:
-        raise UsageError(say("a network has a loss on data alone; give problem=, a tw.Problem or a built-in's name."))
+        raise UsageError("a network has a loss on data alone; give problem=, a tw.Problem or a built-in's name.")
     from ..problem.prepare import prepare
 
     return prepare(problem)
@@ -291,7 +291,7 @@ def _samples(ready: Any, part: str, samples: int | None, seed: int) -> tuple[Sam
     """The samples to measure on, and how many there are in all."""
     data = ready.validation if part == "validation" else ready.train
     if not isinstance(data, Samples):
-        raise UsageError(say("the train data are a DataLoader, which draws; measure on part='validation'."))
+        raise UsageError("the train data are a DataLoader, which draws; measure on part='validation'.")
     if samples is None or samples >= data.size:
         return data, data.size
     chosen = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:samples]

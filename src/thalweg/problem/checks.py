@@ -76,7 +76,7 @@ def build(model: Any) -> nn.Module:
         )
     if module is another or {id(p) for p in module.parameters()} & {id(p) for p in another.parameters()}:
         raise ProblemError(
-            say("the model function returned the same parameters twice; it must build a fresh module each time.")
+            "the model function returned the same parameters twice; it must build a fresh module each time."
         )
     _check_parameters(module)
     return module.cpu()
@@ -86,7 +86,7 @@ def _check_parameters(module: nn.Module) -> None:
     parameters = list(module.parameters())
     if any(nn.parameter.is_lazy(p) or p.is_meta for p in parameters):
         raise ProblemError(
-            say("the model has parameters without values (lazy or on the meta device); give its layers their sizes.")
+            "the model has parameters without values (lazy or on the meta device); give its layers their sizes."
         )
     if not any(p.requires_grad for p in parameters):
         raise ProblemError(

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import calls
 from ..errors import ProblemError, TrainingError, short
-from ..language import say
 from ..numbers import COUNT
 from .loop import Loop
 from .printed import Lines, base_of, reader_of
@@ -186,7 +185,7 @@ def _check(made: Command) -> None:
             error=error,
         ) from error
     if not words:
-        raise ProblemError(say("the command is empty; give one such as 'python train.py --lr {lr} --seed {seed}'."))
+        raise ProblemError("the command is empty; give one such as 'python train.py --lr {lr} --seed {seed}'.")
     if odd := [name for name in places if not name.isidentifier()]:
         raise ProblemError(
             "{{{odd}}} in the command is not a name; write {{lr}}, {{seed}}, …, and a brace of its own as {{{{.",

@@ -17,7 +17,6 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from ..errors import ProblemError, first_line, line_of, raised
-from ..language import say
 from ..samples import Samples, Weighted
 from .layout import FORMS, USUAL, Layout, given
 
@@ -97,7 +96,7 @@ def sample_of(loader: DataLoader[Any], layout: Layout) -> Samples:
             error=raised(error),
         ) from error
     if batch is None:
-        raise ProblemError(say("the train DataLoader has no samples; give at least one."))
+        raise ProblemError("the train DataLoader has no samples; give at least one.")
     few = given(batch, "train", layout)
     for what, path, tensor in _named(few):
         if not isinstance(tensor, torch.Tensor):

@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 from ..errors import TrainingError, WorkError
-from ..language import say
 from .reports import RunEnded, reported
 
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")  # of which a Trainer wants its own kind of callback
@@ -20,7 +19,7 @@ def callback(run: Any, monitor: str = "val_loss") -> Any:
         base: Any = importlib.import_module(imported[0] if imported else PACKAGES[-1]).Callback
     except ImportError as error:
         raise WorkError(
-            say("run.lightning_callback needs Lightning, which is not installed; pip install pytorch-lightning.")
+            "run.lightning_callback needs Lightning, which is not installed; pip install pytorch-lightning."
         ) from error
 
     class Reports(base):

@@ -15,7 +15,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..errors import ProblemError
-from ..language import say
 from ..samples import Samples, Weighted, scores
 from .checks import forward
 from .data import HELD_OUT, hold_out, labels_of, read, strata
@@ -116,17 +115,13 @@ def _read(problem: Problem, dtype: torch.dtype, layout: Layout) -> Parts:
     if isinstance(problem.train, DataLoader):
         if problem.groups is not None:
             raise ProblemError(
-                say(
-                    "the train data are a DataLoader, in which samples have no places that groups could name; "
-                    "give the data as tensors, arrays or a Dataset, or leave groups out."
-                )
+                "the train data are a DataLoader, in which samples have no places that groups could name; "
+                "give the data as tensors, arrays or a Dataset, or leave groups out."
             )
         if validation is None:
             raise ProblemError(
-                say(
-                    "the train data are a DataLoader, which is used unchanged, so nothing can be split off it; "
-                    "give validation= and test= as well."
-                )
+                "the train data are a DataLoader, which is used unchanged, so nothing can be split off it; "
+                "give validation= and test= as well."
             )
         if test is None:
             validation, test, _, drawn["test"] = _split_off(validation, 0.5, problem.seed, "validation")

@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader
 
 from .. import losses
 from ..errors import ProblemError, TrainingError
-from ..language import say
 from ..numbers import Range
 from ..population.draws import recorded
 from ..population.sizing import activations_of
@@ -115,7 +114,7 @@ class Prepared:
             training: rows of the first on which preprocessing, if there is any, is fitted; all of them unless given.
         """
         if isinstance(self.train, DataLoader) or self.order is None:
-            raise ProblemError(say("the train data are a DataLoader, which cannot be joined with the validation part."))
+            raise ProblemError("the train data are a DataLoader, which cannot be joined with the validation part.")
         if self.preprocessing is not None:
             return self.preprocessing.fitted(training)
         return in_order(self.train.joined(self.validation), self.order), self.test

@@ -22,7 +22,6 @@ from scipy import sparse
 from torch import Tensor
 
 from ..errors import ProblemError, first_line, line_of
-from ..language import say
 from ..samples import Samples, Weighted
 from .data import check_finite
 from .tables import dense, few, kind_of, numbers
@@ -122,7 +121,7 @@ class Preprocessing:
                 transformer=self.short,
             )
         if self.scaled and not (_is_tensor(self.pool) and self.pool.plain_targets.is_floating_point()):
-            raise ProblemError(say("scale_target=True asks for targets that are one tensor of floats; leave it out."))
+            raise ProblemError("scale_target=True asks for targets that are one tensor of floats; leave it out.")
 
     def fitted(self, training: Tensor | None = None) -> tuple[Samples, Samples]:
         """Pool and test part, by what is fitted on these rows of the pool, or on all of them.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import TrainingError, WorkError
-from ..language import say
 from .reports import RunEnded, reported
 
 _TIMES = ("_runtime", "_per_second", "_time")  # of what an evaluation took, which is not how good a model is
@@ -17,7 +16,7 @@ def callback(run: Any) -> Any:
         from transformers import TrainerCallback
     except ImportError as error:
         raise WorkError(
-            say("run.transformers_callback needs transformers, which is not installed; pip install transformers.")
+            "run.transformers_callback needs transformers, which is not installed; pip install transformers."
         ) from error
 
     class Reports(TrainerCallback):

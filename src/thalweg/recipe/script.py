@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from textwrap import indent
 
 from ..errors import PlanError
-from ..language import say
 from ..population.place import BF16, CPU, FLOAT32, TF32
 from ..regularizers.base import Lines
 from .table import Loading
@@ -151,10 +150,8 @@ class Script:
         if self.closure or self.sampled:
             if self._each("before"):
                 raise PlanError(
-                    say(
-                        "decoupled decay stands between the gradient and the update, and this optimizer computes "
-                        "both in one call, so it has no recipe; use l2 instead."
-                    )
+                    "decoupled decay stands between the gradient and the update, and this optimizer computes "
+                    "both in one call, so it has no recipe; use l2 instead."
                 )
             batch = "inputs=inputs, targets=targets" + (", step=step" if self.counts else "")
             body = indent(f"{self._gradient()}\nreturn value", "    ")

@@ -24,7 +24,6 @@ from ..engine.programs import COMPILED, Programs, built, cut, grouped, samples_p
 from ..engine.threads import threads
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
-from ..language import say
 from ..losses import OfModel, fit
 from ..numbers import COUNT
 from ..plan.factors import Setting
@@ -167,10 +166,8 @@ def tensors_of(problem: Prepared) -> Samples:
     """The training data, from which members draw."""
     if isinstance(problem.train, DataLoader):
         raise PlanError(
-            say(
-                "the train data are a DataLoader, which draws its own samples; give the data as tensors, "
-                "arrays or a Dataset, from which members can draw theirs."
-            )
+            "the train data are a DataLoader, which draws its own samples; give the data as tensors, "
+            "arrays or a Dataset, from which members can draw theirs."
         )
     if is_tree(problem.train.targets) or isinstance(problem.loss, OfModel):
         raise PlanError(

@@ -190,7 +190,7 @@ def taken_apart(
     data, validation = tensors_of(problem), problem.validation
     if isinstance(problem.loss, losses.BCE):
         raise PlanError(
-            say("the parts of an error are of class ids or values, not of bce; give two classes and cross_entropy.")
+            "the parts of an error are of class ids or values, not of bce; give two classes and cross_entropy."
         )
     classes_of(problem, data)
     level = problem.noise if noise is None else noise

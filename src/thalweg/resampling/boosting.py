@@ -24,7 +24,6 @@ from torch import Tensor
 from ..engine.programs import Programs, built
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
-from ..language import say
 from ..losses import L1, MSE, Huber
 from ..losses import get as loss_of
 from ..numbers import COUNT, Range
@@ -90,7 +89,7 @@ def boosted(
     """The boosting whose candidates have those settings."""
     count, several = COUNT.check("members", members, PlanError), COUNT.check("draws", draws, PlanError)
     if len({programs.plan.level(setting, "model") for setting in settings}) > 1:
-        raise PlanError(say("a boosting has one model, and these settings have several; name the optimizer to boost."))
+        raise PlanError("a boosting has one model, and these settings have several; name the optimizer to boost.")
     problem = programs.prepared(settings[0])
     data, validation = training_data(programs)
     classes = classes_of(problem, data)
@@ -124,10 +123,8 @@ def boosted(
             break
     if not states:
         raise TrainingError(
-            say(
-                "no candidate of the first stage is better than chance, so there is nothing to boost; give "
-                "other rates, or more epochs."
-            )
+            "no candidate of the first stage is better than chance, so there is nothing to boost; give "
+            "other rates, or more epochs."
         )
     state = {name: torch.cat([one[name] for one in states]) for name in states[0]}
     weights = torch.tensor([float(row["weight"]) for row in table], dtype=torch.float64)  # type: ignore[arg-type]

@@ -29,7 +29,6 @@ from torch.utils import _pytree as pytree
 from .. import losses
 from ..errors import PlanError, ProblemError, StoreError, first_line
 from ..files import put
-from ..language import say
 from ..population.batches import RANDOM
 from ..population.block import EVALUATION_BATCH
 from ..problem.declaration import Problem
@@ -98,7 +97,7 @@ class Ensemble:
             PlanError: values cannot be voted on.
         """
         if vote and self.classes is None:
-            raise PlanError(say("vote=True is for classes, and this ensemble predicts values; leave it out."))
+            raise PlanError("vote=True is for classes, and this ensemble predicts values; leave it out.")
         combine = self._sum if self.classes is None else self._votes if vote else self._probabilities
         answer = torch.cat([combine(answers) for answers in self._answers(inputs)])
         return answer if self.classes is None else answer.argmax(1)
@@ -113,7 +112,7 @@ class Ensemble:
             PlanError: the ensemble predicts values.
         """
         if self.classes is None:
-            raise PlanError(say("predict_proba is for classes, and this ensemble predicts values; use predict."))
+            raise PlanError("predict_proba is for classes, and this ensemble predicts values; use predict.")
         return torch.cat([self._probabilities(answers) for answers in self._answers(inputs)])
 
     def uncertainty(self, inputs: Any) -> dict[str, Tensor]:
@@ -129,13 +128,11 @@ class Ensemble:
         """
         if self.kind == "boosting":
             raise PlanError(
-                say(
-                    "the members of a boosting correct one another, so how they differ says nothing of how sure "
-                    'it is; use kind="bagging" or "seeds".'
-                )
+                "the members of a boosting correct one another, so how they differ says nothing of how sure "
+                'it is; use kind="bagging" or "seeds".'
             )
         if len(self) < 2:
-            raise PlanError(say("one member agrees with itself; train several to see how they differ."))
+            raise PlanError("one member agrees with itself; train several to see how they differ.")
         spreads = [self._spread(answers) for answers in self._answers(inputs)]
         return {name: torch.cat([spread[name] for spread in spreads]) for name in spreads[0]}
 

@@ -25,7 +25,6 @@ from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import UsageError, first_line
-from ..language import say
 
 Inputs = tuple[tuple[Any, ...], Mapping[str, Any]]  # what the model is called with
 _PER_AXIS = ("kernel_size", "stride", "padding")
@@ -108,7 +107,7 @@ def _shadow(model: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {}
     for tensor in (*model.parameters(), *model.buffers()):
         if is_lazy(tensor):
-            raise UsageError(say("lazy weights lack a shape, so a copy is run"))
+            raise UsageError("lazy weights lack a shape, so a copy is run")
         empty = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
     return copy.deepcopy(model, memo)

@@ -173,9 +173,7 @@ def _tensor(value: Any, batch: int, dtype: torch.dtype) -> Tensor:
     """The tensor itself; of a shape, zeros without memory, which every embedding can look up."""
     if isinstance(value, Tensor):
         if batch != 1:
-            raise UsageError(
-                say("a tensor has its batch already; give either a shape and a batch, or the tensor alone.")
-            )
+            raise UsageError("a tensor has its batch already; give either a shape and a batch, or the tensor alone.")
         return value
     text = ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
     match = _SHAPE.fullmatch(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import PlanError
-from ..language import say
 from ..numbers import COUNT
 from ..plan.plan import Plan
 from ..plan.swaps import swapped
@@ -28,7 +27,7 @@ def extended(plan: Plan, ready: Prepared | Loop, seeds: Any, samples: Any, epoch
         seeds = SEEDS
     more = 0 if seeds is None else COUNT.check("seeds", seeds, PlanError)
     if not (more or plan.confirmation):
-        raise PlanError(say("nothing of this study was confirmed with fresh seeds; give seeds as well."))
+        raise PlanError("nothing of this study was confirmed with fresh seeds; give seeds as well.")
     if epochs is not None:
         present = plan.confirmation_epochs or plan.epochs
         if COUNT.check("epochs", epochs, PlanError) <= present:
@@ -47,6 +46,6 @@ def extended(plan: Plan, ready: Prepared | Loop, seeds: Any, samples: Any, epoch
         )
     if plan.folds is not None:
         raise PlanError(
-            say("this study has folds, which say what samples judge, so samples cannot be added; give more seeds.")
+            "this study has folds, which say what samples judge, so samples cannot be added; give more seeds."
         )
     return plan.extended(more, epochs, swapped(samples, ready, plan.swaps))

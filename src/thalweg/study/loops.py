@@ -8,7 +8,6 @@ from typing import Any
 
 from ..errors import PlanError
 from ..formulas.registry import word
-from ..language import say
 from ..plan.factors import shown
 from ..plan.plan import Plan, plan
 from ..problem.code import code_of
@@ -56,7 +55,7 @@ def _of_command(given: Mapping[str, Any], made: Command) -> dict[str, Any]:
     """The arguments, of which those that a command is not told have one level: its optimizers are words."""
     names = given["optimizers"]
     if names is None and "optimizer" in made.places:
-        raise PlanError(say("the command is told {optimizer}; give the words for it as optimizers."))
+        raise PlanError("the command is told {optimizer}; give the words for it as optimizers.")
     names = [made.name] if names is None else [names] if isinstance(names, str) else names
     if odd := [name for name in names if not isinstance(name, str)]:
         raise PlanError(

@@ -22,7 +22,6 @@ from ..engine.programs import Programs, Way
 from ..engine.threads import Threads
 from ..errors import PlanError, TrainingError, short
 from ..formulas.registry import changed
-from ..language import say
 from ..numbers import COUNT
 from ..plan.factors import BATCH_SIZE, LOSS, OPTIMIZER, RATE, REGULARIZER, SCHEDULE, Setting, factor, hyperparameter
 from ..plan.plan import Plan, plan
@@ -118,7 +117,7 @@ class Population:
 def _planned(given: list[dict[str, Any]], of: Population) -> tuple[Plan, list[Setting]]:
     """A plan of which these settings are points, and the settings."""
     if not given:
-        raise PlanError(say("settings is empty; give at least one, such as {'optimizer': 'adam', 'lr': 0.01}."))
+        raise PlanError("settings is empty; give at least one, such as {'optimizer': 'adam', 'lr': 0.01}.")
     known = {"schedule": "constant", "batch_size": of.batch_size}
     if any("regularizer" in one for one in given):
         known["regularizer"] = "none"
@@ -129,7 +128,7 @@ def _planned(given: list[dict[str, Any]], of: Population) -> tuple[Plan, list[Se
             )
         one |= {name: value for name, value in known.items() if name not in one}
         if ("loss" in one) != ("loss" in given[0]):
-            raise PlanError(say("some settings name a loss and others do not; name one in each, or in none."))
+            raise PlanError("some settings name a loss and others do not; name one in each, or in none.")
     levels = [_levels(one) for one in given]
     tuned = list(dict.fromkeys(name for one in levels for name in one if name not in _FIXED))
 

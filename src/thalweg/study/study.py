@@ -475,10 +475,8 @@ def begin(
 def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
     if batch_sizes is not None:
         raise PlanError(
-            say(
-                "the train data are a DataLoader, which makes its own batches, so batch_sizes cannot be "
-                "varied; give the data as tensors, arrays or a Dataset, or leave batch_sizes out."
-            )
+            "the train data are a DataLoader, which makes its own batches, so batch_sizes cannot be "
+            "varied; give the data as tensors, arrays or a Dataset, or leave batch_sizes out."
         )
     return planned.with_factor(factor(STORED_BATCH_SIZE, [0]))
 
@@ -486,7 +484,7 @@ def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
 def _check_further(planned: Plan, ready: Prepared) -> None:
     """Refuse losses, regularizers and batch sizes that do not fit the problem."""
     if planned["model"].varied and planned.groups is not None:
-        raise PlanError(say("groups name parameters of one model, and models are several; leave one of them out."))
+        raise PlanError("groups name parameters of one model, and models are several; leave one of them out.")
     for one in ready.models.values() or [ready]:
         _check_model(planned, one)
     if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:
