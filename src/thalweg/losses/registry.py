@@ -11,14 +11,15 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from .. import calls
+from ..aliases import called, plain
 from ..arguments import build
 from ..errors import ProblemError
 from ..samples import Samples, call, scores
+from ..unknown import unknown
 from .base import ANY, Loss, Measure, Scale
 from .foreign import Foreign
 from .likelihood import NegativeLogLikelihood
 from .metrics import Accuracy, Mean, Metric
-from .names import resolved
 from .regression import MAE, MSE
 
 
@@ -35,6 +36,9 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {name: kind() for name, kind in Loss.registry.items()}
 NAMED: dict[str, type[Loss | Metric]] = {"mae": MAE, "mse": MSE, **Metric.registry}
 METRICS: dict[str, Loss | Metric] = {"accuracy": Accuracy(), **{name: NAMED[name]() for name in sorted(NAMED)}}
+
+# Of probabilities, where `bce` takes scores: silently one for the other would train something else.
+_OF_PROBABILITIES = ("bceloss", "binarycrossentropy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,9 +225,17 @@ def name_of(measure: str | Measure) -> str:
 
 
 def _call(kind: str, text: str, names: Collection[str]) -> tuple[str, dict[str, Any]]:
-    """The name that a text means, and the arguments it gives."""
+    """The name that a text means, however it is written, and the arguments it gives."""
     given, bracket, rest = text.strip().partition("(")
-    name = resolved(kind, given.strip(), names)
+    given = given.strip()
+    if (name := called(kind, given, names)) is None and plain(given) in _OF_PROBABILITIES:
+        raise ProblemError(
+            "{given} is of probabilities, and bce of scores: leave the sigmoid out of the model and give "
+            "'bce', or give torch.nn.BCELoss() itself.",
+            given=given,
+        )
+    if name is None:
+        raise ProblemError(unknown(kind, given, names))
     return calls.parse(f"{name}{bracket}{rest}", ProblemError, "cross_entropy(label_smoothing=0.1)")
 
 
