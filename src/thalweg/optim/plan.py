@@ -93,7 +93,8 @@ class Plan:
         several = [(h.formula.equations, h.group) for h in others]
         self.kinds = {kind: h.formula for kind, h in zip(several, others, strict=True)}
         self.kind = [[*self.kinds].index(kind) for kind in several]
-        self.shards = sharded.shards(params, [h.index for h in self.parameters])
+        places = [h.index for h in self.parameters]
+        self.shards = sharded.Shards(params, places) if any(map(sharded.is_sharded, params)) else None
         self._count(optimizer, params)
         self._split(optimizer)
         self.layouts = [(h.weight, h.weight.stride(), h.weight.dtype) for h in self.parameters]

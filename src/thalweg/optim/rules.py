@@ -208,5 +208,3 @@ def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *
 
 
 RULES = {name: rule_of_class(name) for name in dict.fromkeys(d.name for f in FORMULAS.values() for d in f.drop_ins)}
-
-__all__ = ["RULES", "Group", "Rule", "rule_of_formula"]

@@ -141,11 +141,6 @@ class Shards:
         return loss
 
 
-def shards(params: Sequence[Any], with_gradient: Sequence[int]) -> Shards | None:
-    """None where no parameter is a DTensor."""
-    return Shards(params, with_gradient) if any(map(is_sharded, params)) else None
-
-
 def _divided(p: Any) -> set[int]:
     return {d for d, placement in enumerate(p.placements) if not placement.is_replicate()}
 
