@@ -125,9 +125,6 @@ class _Text(StrPrinter):
         arguments = expr.args[:1] if name == "Heaviside" else expr.args
         return f"{_WORDS.get(name, name)}({', '.join(str(self._print(part)) for part in arguments)})"
 
-    def _print_LatticeOp(self, expr: Any) -> str:
-        return self._print_Function(expr)
-
     _print_Abs = _print_Max = _print_Min = _print_Heaviside = _print_Function
     _print_exp = _print_ExpBase
     _print_Half = _print_Rational
