@@ -66,7 +66,7 @@ def with_reference(name: str, arguments: dict[str, Any], weights: int) -> list[t
     made = getattr(tw.optim, name)([torch.nn.Parameter(w.clone())], **arguments)
     group = made.param_groups[0]
     formula = made.rule.choose(group)
-    numbers = dict(zip(formula.equations.hyperparameters, made.rule.numbers(formula, group), strict=True))
+    numbers = made.rule.numbers(formula, group)
     states = torch_ref.initial_states(formula, w, numbers)
     return path(w, lambda g, t: torch_ref.update(formula, w, g, states, t, numbers), weights)
 

@@ -237,7 +237,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         assert equations is not None
         assert p.grad is not None
         refuse(p, p.grad)
-        values = dict(zip(formula.equations.hyperparameters, self.rule.numbers(formula, group), strict=True))
+        values = self.rule.numbers(formula, group)
         state, first, wide = self.state[p], dict(equations.initial), computed_in(p)
         present = {}
         for name in equations.state_names:
@@ -255,7 +255,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         each, here = [], []
         for group in self.param_groups:
             formula = self.rule.choose(group)
-            values = dict(zip(formula.equations.hyperparameters, self.rule.numbers(formula, group), strict=True))
+            values = self.rule.numbers(formula, group)
             for p in group["params"]:
                 second = formula.of_shape(p.shape).equations.second
                 if second is not None and p.grad is not None:
@@ -280,8 +280,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 )
             if formula.equations.at is None:
                 continue
-            numbers = self.rule.numbers(formula, group)
-            values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
+            values = self.rule.numbers(formula, group)
             for p in group["params"]:
                 if (states := self._states(p, formula)) is not None:
                     here, t = sharded.local(p.detach()), int(self.state[p].get("step", 0)) + 1
@@ -305,8 +304,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
             formula = self.rule.choose(group)
             if formula.equations.shown is None or self._shown:
                 continue
-            numbers = self.rule.numbers(formula, group)
-            values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
+            values = self.rule.numbers(formula, group)
             for p in group["params"]:
                 if (states := self._states(p, formula)) is not None:
                     self.state[p][TRAINED] = p.detach().clone()

@@ -52,17 +52,15 @@ class Rule:
     matrices: bool = False
     declared: Formula | None = None
 
-    def numbers(self, formula: Formula, group: Group) -> list[float]:
-        """The group's hyperparameters in the order of `formula.equations.hyperparameters`.
+    def numbers(self, formula: Formula, group: Group) -> dict[str, float]:
+        """The group's hyperparameters, in the order of `formula.equations.hyperparameters`."""
+        return {name: float(value) for name, value in self._values(formula, group).items()}
 
-        What the class has no argument for is the formula's own.
-        """
-        names = formula.equations.hyperparameters
+    def _values(self, formula: Formula, group: Group) -> dict[str, Any]:
+        """The same as they were given. What the class has no argument for is the formula's own."""
+        names, own = formula.equations.hyperparameters, formula.hyperparameters
         each = zip(names, _places(names, self.grouped), strict=True)
-        return [
-            formula.hyperparameters[own] if name not in group else float(_at(group[name], place))
-            for own, (name, place) in each
-        ]
+        return {name: _at(group[argument], k) if argument in group else own[name] for name, (argument, k) in each}
 
     def places(self, formula: Formula, argument: str) -> list[tuple[int, int | None]]:
         """Which hyperparameters an argument holds: the place of each among them, and in the argument, if a tuple."""
@@ -94,9 +92,7 @@ class Rule:
         if self.declared is not None:
             self._within(self.declared, group)
         formula = self.choose(group)
-        names = formula.equations.hyperparameters
-        for name, (argument, place) in zip(names, _places(names, self.grouped), strict=True):
-            value = _at(group[argument], place) if argument in group else formula.hyperparameters[name]
+        for name, value in self._values(formula, group).items():
             if not isinstance(value, torch.Tensor):
                 number(formula.name, name, value)
 

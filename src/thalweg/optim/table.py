@@ -33,7 +33,7 @@ class Table:
         recording = [_RecordingGroup(group) for group in groups]
         self.formulas = [rule.choose(group) for group in recording]
         self.chosen_by = {"maximize"}.union(*(group.names for group in recording))
-        rows = [rule.numbers(f, g) for f, g in zip(self.formulas, groups, strict=True)]
+        rows = [[*rule.numbers(f, g).values()] for f, g in zip(self.formulas, groups, strict=True)]
         self.numbers = np.zeros((len(rows), max(map(len, rows), default=0)))
         for numbers, row in zip(self.numbers, rows, strict=True):
             numbers[: len(row)] = row
@@ -56,7 +56,7 @@ class Table:
             if alike or not changed:
                 break
             numbers = self.rule.numbers(formula, group)
-            row[: len(numbers)] = numbers
+            row[: len(numbers)] = [*numbers.values()]
         self.columns = now
         return True
 
