@@ -96,15 +96,11 @@ class Journal(Callback):
         """The means over fresh seeds: curves, and the last values."""
         for step, values in _means(study, rows):
             run.scalars(step, _finite(values))
+        diverged = int((rows["status"] == "diverged").sum())
         columns = [name for name in rows if name.startswith(("train_", "validation_", "test_"))]
-        means = {name: float(rows[name].mean()) for name in columns if rows[name].notna().any()}
-        lost = {"diverged": int((rows["status"] == "diverged").sum()), "seeds": int(rows["seed"].nunique())}
-        run.summary({**_finite({name: _whole(rows, name, mean) for name, mean in means.items()}), **lost})
-
-
-def _whole(rows: pd.DataFrame, name: str, mean: float) -> float:
-    """The mean, infinite where a loss is that of a run that diverged."""
-    return math.inf if name.endswith("_loss") and (rows["status"] == "diverged").any() else mean
+        ended = [name for name in columns if not (diverged and name.endswith("_loss"))]  # else the mean is infinite
+        means = {name: float(rows[name].mean()) for name in ended if rows[name].notna().any()}
+        run.summary({**_finite(means), "diverged": diverged, "seeds": int(rows["seed"].nunique())})
 
 
 def _key_of(study: Results) -> str:
