@@ -185,16 +185,14 @@ def _judged(f: Function, second: Function, places: dict[float, str], pitch: floa
     """By the values a little to both sides, which also serves kinks and edges."""
     at = np.array(list(places))
     h = np.minimum(1e-3 * np.maximum(1.0, np.abs(at)), pitch / 2)
-    values = np.stack([f(at + k * h) for k in (0, -1, 1)] + [second(at), f(at - 1e-9), f(at + 1e-9)], axis=-1)
+    values = np.stack([f(at + k) for k in (0, -h, h, -1e-9, 1e-9)] + [second(at)], axis=-1)
     return [
-        _edge(place, *row) if word == "edge" else _inner(place, word, *row[:4])
+        _edge(place, *row[:5]) if word == "edge" else _inner(place, word, *row[:3], curvature=row[5])
         for (place, word), row in zip(places.items(), values.tolist(), strict=True)
     ]
 
 
-def _edge(
-    place: float, value: float, left: float, right: float, _: float, before: float, behind: float
-) -> Stationary | None:
+def _edge(place: float, value: float, left: float, right: float, before: float, behind: float) -> Stationary | None:
     """The edge of where it is real; None where it goes to infinity."""
     there, beside = left if math.isfinite(left) else right, behind if math.isfinite(right) else before
     if not abs(value - beside) < 1e-3 * (1 + abs(value)):
