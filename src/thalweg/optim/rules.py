@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
@@ -69,6 +69,7 @@ class Rule:
 
     def fit(self, owner: str, group: Group) -> None:
         """Refuse what is not a number where the default is one, and a tuple that is not like its default."""
+        absent = _absent(self.declared) if self.declared else ()  # hyperparameters that the formula can do without
         for name, usual in ((a.name, a.default) for a in self.arguments if a.name in group):
             value = group[name]
             if isinstance(usual, tuple):
@@ -77,15 +78,10 @@ class Rule:
                 allowed = say("{count} numbers, such as {example}", count=len(usual), example=str(usual))
             else:
                 fits = not _numeric(usual) or isinstance(usual, bool) or _numeric(value)
-                fits, allowed = fits or (value is None and name in self.absent), say("a number")
+                fits, allowed = fits or (value is None and name in absent), say("a number")
             if not fits:
                 what, shown = say("{kind} of {owner}", kind=name, owner=owner), short(repr(value))
                 raise UsageError("{what} is {value}; give {allowed}.", what=what, value=shown, allowed=allowed)
-
-    @property
-    def absent(self) -> Collection[str]:
-        """The arguments that may be None: hyperparameters that the formula can do without."""
-        return _absent(self.declared) if self.declared else ()
 
     def verify(self, group: Group) -> None:
         """Refuse numbers out of their ranges, what no formula can be chosen for, and what is not a number."""
