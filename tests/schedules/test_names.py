@@ -277,6 +277,8 @@ def test_a_function_that_gives_no_number() -> None:
     with pytest.raises(PlanError, match="which no script can find again"):
         S.Warmup(S.Lambda(abs)).code()
     with pytest.raises(PlanError, match="which no script can find again"):
+        S.Chained([S.Lambda(abs), "cosine"]).code()
+    with pytest.raises(PlanError, match="which no script can find again"):
         S.Several({"lr": "cosine", "momentum": S.Lambda(abs)}).code()
 
 

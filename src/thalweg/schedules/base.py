@@ -184,9 +184,14 @@ class Schedule(Declared, ABC):
 
     def written(self, T: Text) -> str:
         """`code` for a run whose length is this text."""
+        self.for_one_member()
+        if not self.writable:
+            raise PlanError(
+                f"{self.label} has a function of your own, which no script can find again; "
+                "hand it to a torch optimizer with schedule.torch(optimizer, total_steps)."
+            )
         if self.absolute:
             return self.by_label(T)
-        self.for_one_member()
         return self.own_class(T) or f"lr_scheduler.LambdaLR(optimizer, lambda t: {self.text(T)})"
 
     def text(self, T: Text) -> Text:

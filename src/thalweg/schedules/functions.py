@@ -42,15 +42,6 @@ class _Function(Schedule):
             )
         return factors
 
-    def written(self, T: Any) -> str:
-        raise PlanError(
-            f"{self.label} is a function of your own, which no script can find again; "
-            "hand it to a torch optimizer with schedule.torch(optimizer, total_steps)."
-        )
-
-    def text(self, T: Any) -> Any:
-        return self.written(T)
-
     def scheduler(self, optimizer: Optimizer, total: int, hyperparameter: str) -> LRScheduler:
         from torch.optim import lr_scheduler
 

@@ -108,9 +108,7 @@ class Several(Schedule, listed=False):
         others = {name: schedule for name, schedule in self.schedules if name in names and name != "lr"}
         return {**self._rate.on(names), **others}
 
-    def written(self, T: Text) -> str:
-        if not self.writable:
-            raise PlanError(f"{self.label} has a function of your own, which no script can find again.")
+    def own_class(self, T: Text) -> str:
         return self.by_label(T)
 
     def scheduler(self, optimizer: Optimizer, total: int, hyperparameter: str) -> LRScheduler:
