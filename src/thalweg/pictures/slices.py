@@ -1,13 +1,12 @@
 """The loss of a network along a line, in a plane with the training path on it, or as a surface one can turn.
 
-Losses are drawn on a logarithmic scale wherever all of them are above 0: a slice spans several powers of ten, and what
-matters happens in the lowest.
+A `landscape` is what `tw.landscape` gives. Losses are drawn on a logarithmic scale wherever all of them are above 0: a
+slice spans several powers of ten, and what matters happens in the lowest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,9 @@ LEVELS = 24
 SCALE = "Viridis"
 
 
-def line(t: np.ndarray, losses: np.ndarray, ends: Sequence[float], title: str, note: str) -> go.Figure:
-    """The loss from one solution at t = 0 to another at t = 1, and the straight line between their losses.
-
-    Args:
-        t, losses: (points,).
-        ends: the losses of the two solutions.
-    """
+def line(landscape: Any, title: str) -> go.Figure:
+    """The loss from one solution at t = 0 to another at t = 1, and the straight line between their losses."""
+    (t,), losses, ends = landscape.axes, landscape.losses, landscape.ends
     chord = np.linspace(0, 1, 101)
     straight = (1 - chord) * ends[0] + chord * ends[1]
     silent = {"showlegend": False, "hoverinfo": "skip"}
@@ -40,33 +35,17 @@ def line(t: np.ndarray, losses: np.ndarray, ends: Sequence[float], title: str, n
     figure = go.Figure([curve, between, points([0, 1], list(ends), VERMILION, 10, **silent)])
     figure.update_xaxes(title_text=say("from the first solution, 0, to the second, 1"))
     figure.update_yaxes(title_text=say("loss"), **_log_axis(np.append(losses, ends)))
-    return dress(figure, 420, title, note, t=80, b=48)
+    return dress(figure, 420, title, landscape.note, t=80, b=48)
 
 
-def contours(
-    axes: Sequence[np.ndarray],
-    losses: np.ndarray,
-    labels: tuple[str, str],
-    title: str,
-    note: str,
-    path: np.ndarray | None = None,
-    path_losses: np.ndarray | None = None,
-) -> go.Figure:
-    """Level lines of the loss in a plane, with the path projected onto it.
-
-    Args:
-        axes: the coordinates along the two directions.
-        losses: (points of the second, points of the first).
-        labels: of the axes.
-        path: (iterates, 2); without one, the network at (0, 0) is marked.
-        path_losses: (iterates,) the losses of the points themselves, shown when pointed at.
-    """
-    z, ticks = _logarithms(losses)
+def contours(landscape: Any, title: str) -> go.Figure:
+    """Level lines of the loss in a plane, with the path projected onto it; without one the network is at (0, 0)."""
+    path, (z, ticks) = landscape.path, _logarithms(landscape.losses)
     bar = {"title": {"text": say("loss"), "side": "right"}, "outlinewidth": 0, **ticks}
     lines = {"ncontours": LEVELS, "line": {"width": 0.4, "color": PAPER}}
-    figure = go.Figure(go.Contour(z=z, colorbar=bar, **_ground(axes, losses), **lines))
-    if path is not None and path_losses is not None:
-        words = [say(": loss {loss}", loss=number(float(v))) for v in path_losses]
+    figure = go.Figure(go.Contour(z=z, colorbar=bar, **_ground(landscape), **lines))
+    if path is not None:
+        words = [say(": loss {loss}", loss=number(float(v))) for v in landscape.path_losses]
         hover = [say("point {k}{loss}", k=k, loss=loss) for k, loss in enumerate(words)]
         (x, y), start, edge = path.T, Style(VERMILION, marker="circle-open"), {"width": 2}
         figure.add_trace(marks.line(x, y, PAPER, 5, showlegend=False, hoverinfo="skip"))
@@ -75,38 +54,32 @@ def contours(
     end = path[-1:] if path is not None else np.zeros((1, 2))
     star, edge = Style(VERMILION, marker="star"), {"width": 1, "color": PAPER}
     figure.add_trace(points(end[:, 0], end[:, 1], star, 15, edge=edge, name=say("the network"), hoverinfo="skip"))
-    figure.update_xaxes(title_text=text(labels[0]), range=[axes[0][0], axes[0][-1]], showgrid=False)
-    figure.update_yaxes(title_text=text(labels[1]), range=[axes[1][0], axes[1][-1]], showgrid=False)
-    return dress(figure, 560, title, note, t=80, b=48).update_layout(showlegend=path is not None)
+    (across, up), (first, second) = landscape.axes, map(text, landscape.labels)
+    figure.update_xaxes(title_text=first, range=[across[0], across[-1]], showgrid=False)
+    figure.update_yaxes(title_text=second, range=[up[0], up[-1]], showgrid=False)
+    return dress(figure, 560, title, landscape.note, t=80, b=48).update_layout(showlegend=path is not None)
 
 
-def sheet(
-    axes: Sequence[np.ndarray],
-    losses: np.ndarray,
-    labels: tuple[str, str],
-    title: str,
-    note: str,
-    path: np.ndarray | None = None,
-    path_losses: np.ndarray | None = None,
-) -> go.Figure:
+def sheet(landscape: Any, title: str) -> go.Figure:
     """The same as a surface that one can turn; the path runs at the losses of its own points."""
-    z, ticks = _logarithms(losses)
-    figure = go.Figure(go.Surface(z=z, showscale=False, **_ground(axes, losses)))
-    if path is not None and path_losses is not None:
-        heights = np.log10(path_losses) if ticks else path_losses
+    path, heights, (z, ticks) = landscape.path, landscape.path_losses, _logarithms(landscape.losses)
+    figure = go.Figure(go.Surface(z=z, showscale=False, **_ground(landscape)))
+    if path is not None:
+        heights = np.log10(heights) if ticks else heights
         style = {"line": {"color": VERMILION, "width": 6}, "marker": {"size": 3, "color": VERMILION}}
         more = {"mode": "lines+markers", "showlegend": False, "hoverinfo": "skip"}
         figure.add_scatter3d(x=path[:, 0], y=path[:, 1], z=heights, **style, **more)
-    titles = zip("xyz", (*map(text, labels), say("loss")), strict=True)
+    titles = zip("xyz", (*map(text, landscape.labels), say("loss")), strict=True)
     scene: dict[str, Any] = {f"{side}axis": {"title": {"text": name}} for side, name in titles}
     scene["zaxis"] |= ticks
     eye = {"aspectmode": "cube", "camera": {"eye": {"x": 1.45, "y": -1.45, "z": 1.05}}}
-    return dress(figure, 620, title, note, t=80, b=48).update_layout(scene=scene | eye, dragmode="turntable")
+    return dress(figure, 620, title, landscape.note, t=80, b=48).update_layout(scene=scene | eye, dragmode="turntable")
 
 
-def _ground(axes: Sequence[np.ndarray], losses: np.ndarray) -> dict[str, Any]:
-    words = {"text": np.vectorize(number)(losses), "hovertemplate": "%{text}<extra></extra>"}
-    return {"x": axes[0], "y": axes[1], "colorscale": SCALE, **words}
+def _ground(landscape: Any) -> dict[str, Any]:
+    words = {"text": np.vectorize(number)(landscape.losses), "hovertemplate": "%{text}<extra></extra>"}
+    x, y = landscape.axes
+    return {"x": x, "y": y, "colorscale": SCALE, **words}
 
 
 def _logarithms(losses: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

@@ -165,11 +165,9 @@ class Landscape:
         """
         from ..pictures import slices as pictures
 
-        title = say("The loss of {name}", name=self.name)
-        if self.kind == "line":
-            return pictures.line(self.axes[0], self.losses, self.ends, title, self.note)
-        draw = pictures.sheet if surface else pictures.contours
-        return draw(self.axes, self.losses, self.labels, title, self.note, self.path, self.path_losses)
+        plane = pictures.sheet if surface else pictures.contours
+        draw = pictures.line if self.kind == "line" else plane
+        return draw(self, say("The loss of {name}", name=self.name))
 
     @property
     def labels(self) -> tuple[str, str]:
