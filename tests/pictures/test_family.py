@@ -53,7 +53,7 @@ def test_a_branch_for_every_parent_and_children_below() -> None:
 def test_labels_of_the_tree_do_not_overlap_each_other_or_a_branch() -> None:
     drawing = Drawing(family_tree(RULES))
     drawing.image()
-    axes = drawing.panels["x y"]
+    axes = drawing.panels["xaxis", "yaxis"]
     boxes = {word.get_text(): word.get_window_extent() for word in axes.texts}
     names = list(boxes)
     for k, one in enumerate(names):

@@ -49,7 +49,7 @@ def test_names_of_steps_keep_apart() -> None:
     path = tw.descend("x*sin(x)", start=[2.5, 1.5], lr=0.25, steps=10)
     drawing = Drawing(path.picture())
     drawing.image()
-    boxes = [word.get_window_extent() for word in drawing.panels["x y"].texts]
+    boxes = [word.get_window_extent() for word in drawing.panels["xaxis", "yaxis"].texts]
     assert len(boxes) > 6
     overlapping = sum(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[k + 1 :])
     assert overlapping == 0

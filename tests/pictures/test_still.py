@@ -95,7 +95,7 @@ def test_panels_lie_as_their_domains_do_and_share_their_axes() -> None:
     assert 0.45 < second[0] < 0.8
     assert third[1] < 0.5 < min(first[1], second[1])
     assert len({axes.get_xlim() for axes in drawing.panels.values()}) == 1
-    assert drawing.panels["x y"].get_xlim()[1] > 9
+    assert drawing.panels["xaxis", "yaxis"].get_xlim()[1] > 9
     assert [axes.get_title(loc="left") for axes in drawing.panels.values()] == ["a", "b", "c"]
 
 

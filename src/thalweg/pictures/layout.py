@@ -145,6 +145,26 @@ def title_breaks(figure: go.Figure) -> int:
     return max((plain(note.text or "").count("\n") for note in titles), default=0)
 
 
+Panel = tuple[str, ...]  # the names of its axes, or of its scene, in the layout
+
+
+def panel_of(trace: Any) -> Panel:
+    """The panel that a trace is in."""
+    if trace.type in ("surface", "scatter3d"):
+        return (trace.scene or "scene",)
+    return f"xaxis{(trace.xaxis or 'x')[1:]}", f"yaxis{(trace.yaxis or 'y')[1:]}"
+
+
+def boxes_of(figure: go.Figure) -> dict[Panel, tuple[float, ...]]:
+    """Left, right, bottom and top of each panel, as shares of the figure's width and height."""
+    boxes = {}
+    for panel in dict.fromkeys(map(panel_of, figure.data)):
+        parts = [figure.layout[name].domain for name in panel]
+        across, up = parts if len(panel) == 2 else (parts[0].x, parts[0].y)
+        boxes[panel] = (*(across or (0, 1)), *(up or (0, 1)))
+    return boxes
+
+
 def _make_room(figure: go.Figure, more: int) -> go.Figure:
     """So many pixels more above each row of panels, which stay as high as they are."""
     if not more:

@@ -5,13 +5,14 @@ A panel whose two axes have one scale is as high as it needs to be where its pag
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from .layout import LINE, title_breaks
+from .layout import LINE, boxes_of, title_breaks
 from .style import plain
 
 GAP = 74  # pixels between panels: ticks and the title of an axis below one, the title of the next
@@ -39,8 +40,9 @@ def stacked(figure: go.Figure) -> dict[str, Any]:
     >>> layout["yaxis"]["domain"][0] > layout["yaxis2"]["domain"][1]
     True
     """
-    layout = figure.to_plotly_json()["layout"]
-    panels = _panels(figure, layout)
+    layout, panels = figure.to_plotly_json()["layout"], boxes_of(figure)
+    for name in itertools.chain(*panels):
+        layout.setdefault(name, {})
     flat = [key for key in panels if len(key) == 2]
     margin = layout.get("margin", {})
     edges = margin.get("t", 28) + margin.get("b", 8)
@@ -148,18 +150,3 @@ def _title(figure: go.Figure, key: Sequence[str]) -> str:
     refs = [name.replace("axis", "") + " domain" for name in key]
     titles = (note for note in figure.layout.annotations if [note.xref, note.yref] == refs and note.y == 1)
     return plain(next((note.text for note in titles), ""))
-
-
-def _panels(figure: go.Figure, layout: dict[str, Any]) -> dict[tuple[str, ...], tuple[float, ...]]:
-    """(its axes, or its scene) → left, right, bottom, top of each panel."""
-    boxes: dict[tuple[str, ...], tuple[float, ...]] = {}
-    for trace in figure.data:
-        if trace.type in ("surface", "scatter3d"):
-            name = trace.scene or "scene"
-            domain = layout.setdefault(name, {}).get("domain", {})
-            boxes[(name,)] = (*domain.get("x", (0, 1)), *domain.get("y", (0, 1)))
-        else:
-            key = f"xaxis{(trace.xaxis or 'x')[1:]}", f"yaxis{(trace.yaxis or 'y')[1:]}"
-            across, up = (layout.setdefault(name, {}).get("domain", (0, 1)) for name in key)
-            boxes[key] = (*across, *up)
-    return boxes

@@ -7,60 +7,42 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..layout import Panel, boxes_of
 from ..numbers import short
 from ..style import GRID, MUTED, plain
 from .traces import POINT
 
 
-def key_of(trace: Any) -> str:
-    """The panel of a trace: its pair of axes, or its scene."""
-    if trace.type in ("surface", "scatter3d"):
-        return trace.scene or "scene"
-    return f"{trace.xaxis or 'x'} {trace.yaxis or 'y'}"
-
-
-def axes_of(layout: Any, key: str) -> tuple[Any, Any]:
-    """Plotly's axes of a panel."""
-    across, up = key.split()
-    return layout[f"xaxis{across[1:]}"], layout[f"yaxis{up[1:]}"]
-
-
-def panels_of(source: go.Figure, figure: Any) -> dict[str, Any]:
+def panels_of(source: go.Figure, figure: Any) -> dict[Panel, Any]:
     """Matplotlib's axes for each panel, on a grid made from the domains, axes shared where they match."""
     layout = source.layout
-    boxes = {key: _box(layout, key) for key in dict.fromkeys(map(key_of, source.data))} or {"x y": (0, 1, 0, 1)}
+    boxes = {key: tuple(round(end, 6) for end in box) for key, box in boxes_of(source).items()}
+    boxes = boxes or {("xaxis", "yaxis"): (0, 1, 0, 1)}
     lefts = sorted({left for left, _, _, _ in boxes.values()})
     tops = sorted({top for _, _, _, top in boxes.values()}, reverse=True)
     widths = [min(b[1] - b[0] for b in boxes.values() if b[0] == left) for left in lefts]
     heights = [min(b[3] - b[2] for b in boxes.values() if b[3] == top) for top in tops]
     grid = figure.add_gridspec(len(tops), len(lefts), width_ratios=widths, height_ratios=heights)
-    panels: dict[str, Any] = {}
+    panels: dict[Panel, Any] = {}
     shared: dict[str, Any] = {}
     for key, (left, right, bottom, top) in boxes.items():
         columns = [place for place, x in enumerate(lefts) if left <= x < right]
         rows = [place for place, y in enumerate(tops) if bottom < y <= top]
         cell = grid[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        if key.startswith("scene"):
-            panels[key] = _scene(figure.add_subplot(cell, projection="3d", computed_zorder=False), layout[key])
+        if len(key) == 1:
+            panels[key] = _scene(figure.add_subplot(cell, projection="3d", computed_zorder=False), layout[key[0]])
             continue
-        across, up = (_matched(layout, name) for name in key.split())
+        across, up = (_matched(layout[name], layout) for name in key)
         panels[key] = figure.add_subplot(cell, sharex=shared.get(across), sharey=shared.get(up))
         shared = {across: panels[key], up: panels[key]} | shared
-        panels[key].set(**{f"{a.plotly_name[0]}scale": "log" for a in axes_of(layout, key) if a.type == "log"})
+        panels[key].set(**{f"{name[0]}scale": "log" for name in key if layout[name].type == "log"})
     return panels
 
 
-def _box(layout: Any, key: str) -> tuple[float, ...]:
-    """Left, right, bottom and top of a panel."""
-    domain = layout[key].domain if key.startswith("scene") else None
-    sides = (domain.x, domain.y) if domain else (axis.domain for axis in axes_of(layout, key))
-    return tuple(round(end, 6) for side in sides for end in side or (0, 1))
-
-
-def _matched(layout: Any, name: str) -> str:
-    """The axis that an axis matches in the end, if only itself."""
-    other = layout[f"{name[0]}axis{name[1:]}"].matches
-    return name if other in (None, name) else _matched(layout, other)
+def _matched(axis: Any, layout: Any) -> str:
+    """The name of the axis that an axis matches in the end, if only itself."""
+    name = axis.matches and f"{axis.matches[0]}axis{axis.matches[1:]}"
+    return axis.plotly_name if name in (None, axis.plotly_name) else _matched(layout[name], layout)
 
 
 def _scene(axes: Any, scene: Any) -> Any:

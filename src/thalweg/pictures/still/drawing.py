@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..layout import panel_of
 from ..style import GRID, INK, MUTED, PAPER, WRAP, broken, plain
-from .axes import axes_of, dress_axes, key_of, panels_of
+from .axes import dress_axes, panels_of
 from .fonts import families
 from .notes import annotate, draw_shape
 from .traces import DRAW, POINT, check, colour, lined, marked
@@ -64,9 +65,9 @@ class Drawing:
             self.panels = panels_of(source, self.figure)
             self.artists = [self.draw(trace, place) for place, trace in enumerate(source.data)]
             for key, axes in self.panels.items():
-                if not key.startswith("scene"):
+                if len(key) == 2:
                     axes.set_facecolor(layout.plot_bgcolor or PAPER)
-                    dress_axes(axes, *axes_of(layout, key))
+                    dress_axes(axes, *(layout[name] for name in key))
             for shape in layout.shapes:
                 draw_shape(self.panels, shape)
             for note in layout.annotations:
@@ -89,7 +90,7 @@ class Drawing:
         """Draw one trace; its artists, so that an animation can take them away again."""
         if trace.visible in (False, "legendonly"):
             return []
-        return DRAW[trace.type](self.panels[key_of(trace)], trace, 2 + place / 1000)
+        return DRAW[trace.type](self.panels[panel_of(trace)], trace, 2 + place / 1000)
 
     def _heading(self) -> None:
         """The title and, below it, the note; both at the left, broken into lines as there is room."""

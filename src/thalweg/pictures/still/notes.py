@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..layout import Panel
 from ..style import INK, plain
 from .traces import POINT, colour, lined
 
 
-def _place(panels: Mapping[str, Any], thing: Any) -> tuple[Any, Any]:
+def _place(panels: Mapping[Panel, Any], thing: Any) -> tuple[Any, Any]:
     """The panel of a note or a shape, and the transform of its coordinates; the paper is that of the first panel."""
     from matplotlib.transforms import blended_transform_factory
 
     refs = thing.xref or "x", thing.yref or "y"
-    names = {ref.split()[0] for ref in refs} - {"paper"}
-    axes = next(axes for key, axes in panels.items() if names <= set(key.split()))
+    names = {f"{ref[0]}axis{ref.split()[0][1:]}" for ref in refs if ref != "paper"}
+    axes = next(axes for key, axes in panels.items() if names <= {*key})
     data = (ref[1:].isdigit() or ref in ("x", "y") for ref in refs)
     return axes, blended_transform_factory(*(axes.transData if one else axes.transAxes for one in data))
 
 
-def annotate(panels: Mapping[str, Any], note: Any) -> None:
+def annotate(panels: Mapping[Panel, Any], note: Any) -> None:
     """Words at a place; a panel's title where they hang above one."""
     axes, transform = _place(panels, note)
     words, bold = plain(note.text or ""), (note.text or "").startswith("<b>")
@@ -37,7 +38,7 @@ def annotate(panels: Mapping[str, Any], note: Any) -> None:
     artist.set_in_layout((note.xref, note.yref) != ("paper", "paper"))
 
 
-def draw_shape(panels: Mapping[str, Any], shape: Any) -> None:
+def draw_shape(panels: Mapping[Panel, Any], shape: Any) -> None:
     """A line or a rectangle."""
     from matplotlib.patches import Rectangle
 
