@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -103,7 +102,7 @@ def lookahead_picture(path: Any, at: int = 1) -> go.Figure:
     titles = [bold(name) for name in path.optimizers]
     figure = panels(cols=count, titles=titles, shared_yaxes=True, shared_xaxes="all", horizontal_spacing=0.04)
     steps = [_step(path, o, at) for o in range(count)]
-    ends = np.array([end for s in steps for end in (s.here, s.here + s.jump, s.new, s.lookahead + s.slope)])
+    ends = np.array([e for here, at, new, jump, slope in steps for e in (here, here + jump, new, at + slope)])
     half = 0.62 * float(np.ptp(ends, axis=0).max())
     bounds = [(float(m - half), float(m + half)) for m in (ends.min(axis=0) + ends.max(axis=0)) / 2]
     for o, step in enumerate(steps):
@@ -113,33 +112,21 @@ def lookahead_picture(path: Any, at: int = 1) -> go.Figure:
     return dress(view(figure, path.surface, bounds, equal=False), 470, b=96)
 
 
-@dataclass(frozen=True)
-class Step:
+def _step(path: Any, o: int, at: int) -> tuple[np.ndarray, ...]:
     """Where a step begins, where its gradient is taken, where it ends; its parts that are momentum and gradient."""
-
-    here: np.ndarray
-    lookahead: np.ndarray
-    new: np.ndarray
-    jump: np.ndarray
-    slope: np.ndarray
-
-
-def _step(path: Any, o: int, at: int) -> Step:
     here, new = path.all_points[0, o, 0, at], path.all_points[0, o, 0, at + 1]
     slope = -path.all_rates[o, 0, at] * path.all_gradients[0, o, 0, at]
-    return Step(here, path.all_looks[0, o, 0, at], new, new - here - slope, slope)
+    return here, path.all_looks[0, o, 0, at], new, new - here - slope, slope
 
 
-def _parts(step: Step, before: np.ndarray, in_legend: bool) -> list[go.Scatter]:
-    here, ahead, legend = step.here, step.lookahead, {"showlegend": in_legend}
+def _parts(step: Sequence[np.ndarray], before: np.ndarray, in_legend: bool) -> list[go.Scatter]:
+    (here, ahead, new, jump, slope), legend = step, {"showlegend": in_legend}
     ring, name = Style(VERMILION, marker="circle-open"), {"name": say("where g is taken"), "legendgroup": "look"}
     return [
         line(before[:, 0], before[:, 1], MUTED, 1.2, showlegend=False, hoverinfo="skip"),
-        arrows([here], [here + step.jump], ORANGE, say("momentum, μ·a"), legendgroup="jump", **legend),
-        arrows(
-            [ahead], [ahead + step.slope], BLACK, say("−η·g, drawn where g is taken"), legendgroup="slope", **legend
-        ),
-        arrows([here], [step.new], Style(BLUE, "dash"), say("update: the sum of both"), legendgroup="update", **legend),
+        arrows([here], [here + jump], ORANGE, say("momentum, μ·a"), legendgroup="jump", **legend),
+        arrows([ahead], [ahead + slope], BLACK, say("−η·g, drawn where g is taken"), legendgroup="slope", **legend),
+        arrows([here], [new], Style(BLUE, "dash"), say("update: the sum of both"), legendgroup="update", **legend),
         points(here[:1], here[1:], INK, 9, hover=[point(here)], showlegend=False),
         points(ahead[:1], ahead[1:], ring, 13, edge={"width": 2}, hoverinfo="name", **name, **legend),
     ]
