@@ -265,10 +265,10 @@ def race_picture(path: Any, frames: int = 60, groups: Mapping[str, Sequence[str]
         named = words(x, y, [f"  {say('start')}  "] * len(x), MUTED, textposition=sides)
         figure.add_traces([ground, named, _starts(path)], rows=1, cols=column)
         for one in team:
-            moving[len(figure.data)] = partial(_walked, one)
+            moving[len(figure.data)] = partial(_so_far, *one.points.T, one.end, 10.0)
             figure.add_trace(_walk(one, True).update(line={"width": THIN}), row=1, col=column)
         for one in team:
-            moving[len(figure.data)] = partial(_fallen, one)
+            moving[len(figure.data)] = partial(_so_far, np.arange(len(one.losses)), one.losses, one.end, 8.0)
             figure.add_trace(_fall(one, False).update(line={"width": THIN}), **({"col": column} | falls))
         moving[len(figure.data)] = partial(_ruined, team, path)
         ends = [_last_seen(one, path) for one in team]
@@ -280,7 +280,11 @@ def race_picture(path: Any, frames: int = 60, groups: Mapping[str, Sequence[str]
     figure.update_yaxes(title_text=say("loss"), **(falls | {"col": 1} if titles else falls))
     _loss_axis(figure, path, **falls)
     steps = np.unique(np.linspace(0, path.steps, min(frames, path.steps + 1)).round().astype(int))
-    return animated(figure, [_moment(moving, int(step)) for step in steps])
+    moments = [
+        go.Frame(name=str(step), data=[trace(int(step)) for trace in moving.values()], traces=[*moving])
+        for step in steps
+    ]
+    return animated(figure, moments)
 
 
 def _away(start: np.ndarray, bounds: Any, towards: float) -> str:
@@ -314,23 +318,10 @@ def _sight(lines: list[Line], path: Any) -> Any:
     return list(zip(left.tolist(), right.tolist(), strict=True))
 
 
-def _moment(moving: Mapping[int, Callable[[int], go.Scatter]], step: int) -> go.Frame:
-    """What has changed by a step: every walk and every fall so far, a mark at its end, and what is lost by then."""
-    return go.Frame(name=str(step), data=[trace(step) for trace in moving.values()], traces=[*moving])
-
-
-def _walked(one: Line, step: int) -> go.Scatter:
-    x, y = one.points[: min(step, one.end) + 1].T
-    return _so_far(x, y, 10.0)
-
-
-def _fallen(one: Line, step: int) -> go.Scatter:
-    end = min(step, one.end)
-    return _so_far(np.arange(end + 1), one.losses[: end + 1], 8.0)
-
-
-def _so_far(x: np.ndarray, y: np.ndarray, size: float) -> go.Scatter:
-    return go.Scatter(x=_single(x), y=_single(y), marker={"size": [0.0] * (len(x) - 1) + [size]})
+def _so_far(x: np.ndarray, y: np.ndarray, end: int, size: float, step: int) -> go.Scatter:
+    """A walk or a fall up to a step, with a mark at its end."""
+    last = min(step, end)
+    return go.Scatter(x=_single(x[: last + 1]), y=_single(y[: last + 1]), marker={"size": [0.0] * last + [size]})
 
 
 def _ruined(lines: list[Line], path: Any, step: int) -> go.Scatter:
