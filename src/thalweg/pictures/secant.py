@@ -23,20 +23,18 @@ DOTTED = Style(VERMILION, "dot")
 Function = Callable[[np.ndarray], np.ndarray]
 
 
-def secant(
-    x: np.ndarray, y: np.ndarray, at: float, slope: float, h: float, along: Function, title: str, name: str = "x"
-) -> go.Figure:
+def secant(along: Function, at: float, slope: float, h: float, title: str, name: str) -> go.Figure:
     """A curve, its tangent in grey, and the secant from `at` to `at + h` for h shrinking to 0.
 
     Args:
-        x, y: (points,) of the curve.
+        along: the curve's values at places (points,).
         at, slope: where the tangent touches, and how steep it is.
         h: how far away the second point is at first, either way.
-        along: the curve's values at other places.
         title: the curve's formula.
         name: what is on the axis.
     """
-    here = float(along(np.array([at]))[0])
+    x = np.linspace(at - 1.6 * abs(h), at + 1.6 * abs(h), 401)
+    y, here = along(x), float(along(np.array([at]))[0])
     distances = np.append(h * np.geomspace(1, 0.01, FRAMES - 1), 0.0)
     ends = along(at + distances)
     distances, ends = distances[np.isfinite(ends)], ends[np.isfinite(ends)]
