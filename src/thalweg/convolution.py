@@ -113,7 +113,7 @@ class Convolution:
                 count=count,
             )
         if self.signal.ndim == 1:
-            return sliding_line(self.padded, slid, values, self.stride[0], self.padding[0], self.mode)
+            return sliding_line(self)
         if axes == 2:
             return sliding_image(planes, kernels, values, self.stride, self.padding, self.mode)
         stride, padding = (1, *self.stride), ((0, 0), *self.padding)  # a sequence of channels: images of one row
@@ -154,7 +154,7 @@ class ContinuousConvolution:
         """
         from .pictures.convolution import sliding_function
 
-        return sliding_function(self.f, self.g, self.names, self.mode, self.at, self.values, frames)
+        return sliding_function(self, frames)
 
 
 def convolve(

@@ -6,7 +6,7 @@ frame for each place, or for every second, third, … where there are more than 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,21 +28,15 @@ LETTER = 0.56  # of the size of letters, how wide they are
 CHANNELS = 4
 
 
-def sliding_line(
-    padded: np.ndarray, slid: np.ndarray, values: np.ndarray, stride: int, padding: tuple[int, int], mode: str
-) -> go.Figure:
+def sliding_line(of: Any) -> go.Figure:
     """A sequence, the kernel under it and the values so far, as bars.
 
-    Args:
-        padded: (n,) the signal with its zeros.
-        slid: (k,) the kernel, flipped for a convolution.
-        values: (m,) what comes out.
-        stride: how far the kernel moves.
-        padding: how many of the zeros are before and after the signal.
-        mode: what it is called.
+    `of` is what `tw.convolve` gives for two sequences.
     """
-    across = np.arange(len(padded)) - padding[0]
-    at = np.arange(len(values)) * stride - padding[0] + (len(slid) - 1) / 2  # a value stands under its kernel's middle
+    padded, slid, values, mode = of.padded, of.slid, of.values, of.mode
+    (stride,), ((before, _),) = of.stride, of.padding
+    across = np.arange(len(padded)) - before
+    at = np.arange(len(values)) * stride - before + (len(slid) - 1) / 2  # a value stands under its kernel's middle
     places = _places(len(values), len(padded) + len(slid) + len(values))
 
     def moving(place: int) -> list[go.Bar | go.Scatter]:
@@ -72,7 +66,7 @@ def sliding_line(
     ticks = {"tickvals": at[marked], "ticktext": [str(place) for place in marked]}
     figure.update_xaxes(title_text=say("place of the value"), row=3, **ticks)
     title = say("{mode} with a kernel of {size}", mode=mark(mode), size=len(slid))
-    dress(figure, 560, *_titles(title, [stride], [padding]), t=60, b=90)
+    dress(figure, 560, *_titles(title, of.stride, of.padding), t=60, b=90)
     figure.update_layout(barmode="overlay", bargap=0.25)
     frames = [go.Frame(data=moving(place), name=str(place), traces=list(range(1, 7))) for place in places]
     return animated(figure, frames, say("value number"), _still(places))
@@ -152,22 +146,15 @@ def _cell_axes(figure: go.Figure, shapes: Sequence[tuple[int, ...]], channels: i
         figure.update_xaxes(visible=False, row=row, col=3).update_yaxes(visible=False, row=row, col=3)
 
 
-Function = Callable[[np.ndarray], np.ndarray]
-
-
-def sliding_function(
-    f: Function, g: Function, names: tuple[str, str], mode: str, at: np.ndarray, values: np.ndarray, most: int = 60
-) -> go.Figure:
+def sliding_function(of: Any, most: int) -> go.Figure:
     """f, the moving g, their product as an area, and below the integral as far as it has come.
 
     Args:
-        f, g: of an array, giving an array.
-        names: what they are called; empty for one without a name.
-        at, values: (points,) the shifts and the integrals, in any order.
+        of: what `tw.convolve` gives for two functions.
         most: frames at most.
     """
-    order = np.argsort(at)
-    at, values = at[order], values[order]
+    order = np.argsort(of.at)
+    f, g, mode, at, values = of.f, of.g, of.mode, of.at[order], of.values[order]
     tau = np.linspace(at[0], at[-1], 401) if len(at) > 1 else np.linspace(at[0] - 5, at[0] + 5, 401)
     flipped = mode == "convolution"
     sign, inside = ("∗", "t − τ") if flipped else ("⋆", "τ − t")
@@ -192,7 +179,7 @@ def sliding_function(
     figure.update_yaxes(range=[low - room, high + room], row=1)
     figure.update_xaxes(range=[tau[0], tau[-1]], title_text="τ").update_xaxes(title_text="t", row=2)
     integral = f"(f{sign}g)(t) = ∫ f(τ)·g({inside}) dτ"
-    formulas = [f"{letter} = {name}" for letter, name in zip("fg", names, strict=True) if name]
+    formulas = [f"{letter} = {name}" for letter, name in zip("fg", of.names, strict=True) if name]
     dress(figure, 560, mode.capitalize(), ",  ".join([integral, *formulas]), t=60, b=120)
     frames = [go.Frame(data=moving(k), name=short(float(at[k])), traces=[2, 3, 4, 5]) for k in places]
     return animated(figure, frames, "t =", _still(places))
