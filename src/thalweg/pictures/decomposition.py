@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from ..language import mark, say
+from ..language import say
 from .layout import dress, log_ticks
 from .marks import band, line, points
 from .numbers import short
@@ -21,7 +21,6 @@ _STYLES = {
     "variance": Style(VERMILION, "dashdot", "diamond"),
     "noise": Style(MUTED, "dot", "circle-open"),
 }
-_AXES = {"lr": mark("learning rate"), "model": "model"}
 
 
 def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, title: str = "") -> go.Figure:
@@ -56,8 +55,8 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
     )
     if along == "lr":
         figure.update_xaxes(
-            type="log", title_text=say(_AXES[along]), **log_ticks(table["lr"].min(), table["lr"].max(), (1,))
+            type="log", title_text=say("learning rate"), **log_ticks(table["lr"].min(), table["lr"].max(), (1,))
         )
     else:
-        figure.update_xaxes(type="category", title_text=say(_AXES.get(along, along.replace("_", " "))))
+        figure.update_xaxes(type="category", title_text=say(along.replace("_", " ")))
     return dress(figure, 420, title, t=44, b=80).update_yaxes(title_text=say(measure), rangemode="tozero")

@@ -92,9 +92,8 @@ def note(path: Any) -> str:
     starts = len(path.starts)
     start = point(path.starts[0]) if starts == 1 else say("{starts} starts", starts=starts)
     parts = [fair, say("{steps} steps from {start}", steps=path.steps, start=start)]
-    label = getattr(path.schedule, "label", str(path.schedule))
-    if label != "constant":
-        parts.append(say("schedule {label}", label=label))
+    if path.schedule.label != "constant":
+        parts.append(say("schedule {label}", label=path.schedule.label))
     if path.noise:
         parts.append(say("noise σ = {noise} in each gradient, seed {seed}", noise=short(path.noise), seed=path.seed))
     return "; ".join(parts) + "."
@@ -120,11 +119,11 @@ def subscripts(*steps: int) -> list[str]:
     return names if len(names) <= 4 else [names[0], "…", names[-1]]
 
 
-def sizes(line: Line, each: float = 5, last: float = 10) -> list[float]:
+def sizes(line: Line) -> list[float]:
     """How large the marker of each step is: all of a short path, some of a long one, and the last one."""
     steps = line.end
     every = 1 if steps <= MARKED else -(-steps // 12)
-    return [last if k == steps else each if k % every == 0 and k <= steps else 0 for k in range(len(line.points))]
+    return [10 if k == steps else 5 if k % every == 0 and k <= steps else 0 for k in range(len(line.points))]
 
 
 def hover(line: Line) -> list[str]:

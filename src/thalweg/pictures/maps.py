@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from ..language import say
 from .descent import point
 from .ground import curve, minima, view
-from .layout import dress, headed, log_ticks
+from .layout import dress, log_ticks
 from .marks import entry, line
 from .numbers import short
-from .style import BLUE, GREEN, GRID, ORANGE, PAPER, PURPLE, SHADE, SKY, SURFACE, VERMILION, Style, text
+from .style import BLUE, GREEN, GRID, INK, ORANGE, PAPER, PURPLE, SHADE, SKY, SURFACE, VERMILION, Style, text
 
 TINTS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 NOWHERE = "#8A8F98"  # starts that come to no minimum
@@ -31,7 +31,7 @@ def basin_map(basins: Any, title: str = "") -> go.Figure:
     if flat:
         figure.update_xaxes(title_text=basins.surface.variables[0]).update_yaxes(title_text=say("loss"))
     else:
-        edge = {"width": 2, "color": "#1D1F23"}
+        edge = {"width": 2, "color": INK}
         figure.add_trace(minima(basins.surface, basins.minima, Style(PAPER), 10, edge, showlegend=False))
         view(figure, basins.surface, [(axis[0], axis[-1]) for axis in basins.axes])
     note = say(
@@ -125,5 +125,5 @@ def convergence_map(rule: Any, title: str = "") -> go.Figure:
         largest=short(largest),
         rate=short(2 / largest),
     )
-    dress(figure, 430, b=84).update_layout(plot_bgcolor=SHADE)
-    return headed(figure, title or say("Where {name} converges", name=rule.formula.name), note)
+    title = title or say("Where {name} converges", name=rule.formula.name)
+    return dress(figure, 476, title, note, t=74, b=84).update_layout(plot_bgcolor=SHADE)
