@@ -1,4 +1,4 @@
-"""Pictures of ideas: where losses come from, and how the rules are related."""
+"""Pictures of ideas: where losses come from, the limit that a slope is, and how the rules are related."""
 
 from __future__ import annotations
 
@@ -58,6 +58,12 @@ def kullback_leibler() -> go.Figure:
     fits = [fitted(x, target, reverse=reverse, start=(1.0, 1.0)) for reverse in (False, True)]
     note = "P = 0.4 N(−3, 0.7²) + 0.6 N(3, 0.7²); both fits begin at mean 1 and deviation 1"
     return gaussian_fits(x.numpy(), target.numpy(), fits, note)
+
+
+def secant_to_tangent() -> go.Figure:
+    """The derivative is a limit: the secant of 3x³ − 2x + 1 through x = 1 turns into the tangent as h goes to 0."""
+    slope = tw.derivative("3*x**3 - 2*x + 1", at=1, method="limit")
+    return slope.picture(h=0.8)
 
 
 def family_tree() -> go.Figure:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..language import mark, say
 from ..unknown import unknown
-from . import calculus, concepts, kernels, networks, paths, samples, studies
+from . import concepts, kernels, networks, paths, samples, studies
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -69,7 +69,7 @@ _SECTIONS = {
         *(concepts.loss_from_likelihood, concepts.regression_losses),
         *(concepts.entropy, concepts.kullback_leibler),
     ),
-    mark("The slope"): (calculus.secant_to_tangent,),
+    mark("The slope"): (concepts.secant_to_tangent,),
     mark("Going down"): (
         *(paths.steps_on_a_curve, paths.start_sensitivity, paths.rate_sensitivity_on_a_curve),
         *(
