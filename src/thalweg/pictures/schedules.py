@@ -31,16 +31,16 @@ def schedule_picture(values: Mapping[str, np.ndarray], title: str = "") -> go.Fi
 
 
 def schedule_grid(
-    values: Mapping[str, np.ndarray], title: str = "", note: str = "", columns: int = 4, other: Sequence[str] = ()
+    values: Mapping[str, np.ndarray], title: str = "", note: str = "", other: Sequence[str] = ()
 ) -> go.Figure:
     """One small panel per schedule, all on the same axes.
 
     Args:
         values: the schedule's label → (steps,) values.
         title, note: above all panels.
-        columns: panels in a row.
         other: labels of those that are no factor of the rate; in another colour.
     """
+    columns = 4
     rows = math.ceil(len(values) / columns)
     titles = [text(label).replace(" (", "(").replace("(", "<br>(", 1) for label in values]
     grid = {"shared_xaxes": "all", "shared_yaxes": "all", "horizontal_spacing": 0.03}
