@@ -7,6 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,7 +17,6 @@ import torch
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.gallery import PICTURES, get, names
-from thalweg.gallery.computed import Embeddings, Fits, Walks
 from thalweg.landscapes import path as paths
 from thalweg.language import language
 from thalweg.languages import use_language
@@ -254,19 +254,19 @@ def test_momentum_ends_in_the_deeper_minimum() -> None:
 
 
 def test_errors_of_fits() -> None:
-    fits = drawn("under-and-overfitting")["fits"]
-    assert isinstance(fits, Fits)
-    assert fits.train.argmin() == fits.new.argmax() == len(fits.degrees) - 1
-    assert (np.diff(fits.train) < 0).all()
-    assert fits.new[3] < fits.new[0] / 2
+    scope = drawn("under-and-overfitting")
+    train, new = (np.asarray(scope[name]) for name in ("train", "new"))
+    assert len(train) == len(new) == 12
+    assert train.argmin() == new.argmax() == 11
+    assert (np.diff(train) < 0).all()
+    assert new[3] < new[0] / 2
 
 
 def test_the_fewer_samples_the_more_a_path_strays() -> None:
     """All lead to the minimum of the whole; the way from step to step is longer the smaller the batch."""
-    walks = drawn("batches-on-a-surface")["walks"]
-    assert isinstance(walks, Walks)
-    best = np.array(tw.minimum(walks.loss).points[0].at)
-    every, few, one = walks.paths.values()
+    scope: Any = drawn("batches-on-a-surface")
+    best = np.array(tw.minimum(scope["loss"]).points[0].at)
+    every, few, one = scope["walks"].values()
     ways = [np.linalg.norm(np.diff(path, axis=0), axis=1).sum() for path in (every, few, one)]
     assert ways == sorted(ways)
     assert np.linalg.norm(every[-1] - best) < 0.01
@@ -327,18 +327,16 @@ def test_bagging_averages_and_boosting_adds() -> None:
 
 
 def test_triplets_are_told_apart_by_training() -> None:
-    found = drawn("triplets")["found"]
-    assert isinstance(found, Embeddings)
-    anchor, positive, negative = found.triplet
-    assert found.labels[anchor] == found.labels[positive] != found.labels[negative]
+    scope: Any = drawn("triplets")
+    labels, (anchor, positive, negative) = scope["labels"], scope["triplet"]
+    assert labels[anchor] == labels[positive] != labels[negative]
     nearer = []
-    for places in (found.before, found.after):
+    for places in (scope["before"], scope["after"]):
         drawn_to, kept_from = (np.linalg.norm(places[anchor] - places[k]) for k in (positive, negative))
         nearer.append(drawn_to < kept_from)
         others = np.random.default_rng(1).integers(len(places), size=(4000, 3))
         a, p, n = others[
-            (found.labels[others[:, 0]] == found.labels[others[:, 1]])
-            & (found.labels[others[:, 0]] != found.labels[others[:, 2]])
+            (labels[others[:, 0]] == labels[others[:, 1]]) & (labels[others[:, 0]] != labels[others[:, 2]])
         ].T
         right = np.linalg.norm(places[a] - places[p], axis=1) < np.linalg.norm(places[a] - places[n], axis=1)
         nearer.append(right.mean())

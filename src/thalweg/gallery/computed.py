@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -103,51 +102,32 @@ def wave_points(x: np.ndarray, noise: float, seed: int = 0) -> np.ndarray:
     return crest(torch.from_numpy(x)).numpy() + noise * np.random.default_rng(seed).normal(size=x.shape)
 
 
-@dataclass(frozen=True)
-class Fits:
-    """Least-squares polynomials of each degree.
+def polynomials(
+    degrees: Sequence[int], points: int, at: np.ndarray
+) -> tuple[dict[int, np.ndarray], np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Polynomials fitted by least squares to so many points of the wave, and judged on 200 new ones.
 
-    Attributes:
-        x: (201,) where curves are drawn; `curves`: degree → (201,).
-        degrees, train, new: (degrees,) and the mean squared errors on the points of the fit and on new ones.
-        points: x and y of those of the fit.
+    The values of each degree `at` some places, the mean squared errors (degrees,) on the points of the fit and on new
+    ones, and x and y of those of the fit.
     """
-
-    x: np.ndarray
-    curves: dict[int, np.ndarray]
-    degrees: np.ndarray
-    train: np.ndarray
-    new: np.ndarray
-    points: tuple[np.ndarray, np.ndarray]
-
-
-def polynomials(degrees: Sequence[int], points: int) -> Fits:
-    """Fitted to so many points of the wave, and judged on 200 new ones."""
     draw = np.random.default_rng(1)
-    x, others, grid = np.linspace(-1, 1, points), draw.uniform(-1, 1, 200), np.linspace(-1, 1, 201)
+    x, others = np.linspace(-1, 1, points), draw.uniform(-1, 1, 200)
     y, judged = wave_points(x, NOISE, 2), wave_points(others, NOISE, 3)
     fits = {k: np.polynomial.Polynomial.fit(x, y, k) for k in degrees}
     train, new = (
         np.array([np.mean((fit(a) - b) ** 2) for fit in fits.values()]) for a, b in ((x, y), (others, judged))
     )
-    return Fits(grid, {k: fit(grid) for k, fit in fits.items()}, np.array([*degrees]), train, new, (x, y))
+    return {k: fit(at) for k, fit in fits.items()}, train, new, (x, y)
 
 
-@dataclass(frozen=True)
-class Walks:
-    """Descents of one line through the same samples, with batches of different sizes.
+def batch_walks(
+    sizes: Sequence[int], samples: int = 64, steps: int = 40, lr: float = 0.15
+) -> tuple[str, dict[str, np.ndarray]]:
+    """From (−1.5, 1.5) to the line through noisy samples; each batch is drawn at random from all of them.
 
-    Attributes:
-        loss: the mean squared error over all samples, as an expression in slope and height.
-        paths: what is in a batch → (steps + 1, 2), slope and height.
+    The mean squared error over all samples, as an expression in slope and height; and what is in a batch →
+    (steps + 1, 2), slope and height.
     """
-
-    loss: str
-    paths: dict[str, np.ndarray]
-
-
-def batch_walks(sizes: Sequence[int], samples: int = 64, steps: int = 40, lr: float = 0.15) -> Walks:
-    """From (−1.5, 1.5) to the line through noisy samples; each batch is drawn at random from all of them."""
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(samples, generator=draw, dtype=torch.float64)
     y = 0.8 * x - 0.5 + 0.7 * torch.randn(samples, generator=draw, dtype=torch.float64)
@@ -172,7 +152,7 @@ def batch_walks(sizes: Sequence[int], samples: int = 64, steps: int = 40, lr: fl
             path.append(weights.detach().clone())
         name = "all samples" if size == samples else "one sample" if size == 1 else say("{size} samples", size=size)
         paths[name] = torch.stack(path).numpy()
-    return Walks(loss, paths)
+    return loss, paths
 
 
 def widths(*sizes: int) -> dict[int, Callable[[], torch.nn.Module]]:
@@ -190,7 +170,7 @@ def chosen(study: Study) -> dict[str, tuple[float, str]]:
 
 
 def fitted(x: Tensor, target: Tensor, *, reverse: bool, start: tuple[float, float]) -> Fit:
-    """The Gaussian with the least divergence from a density on a grid, found by L-BFGS from a start.
+    """The Gaussian with the least divergence from a density on a grid, by L-BFGS from a start.
 
     Args:
         x: (points,) evenly spaced, wide enough that nothing is cut off.
@@ -215,7 +195,7 @@ def fitted(x: Tensor, target: Tensor, *, reverse: bool, start: tuple[float, floa
     least = minimize(value_and_gradient, [start[0], np.log(start[1])], jac=True, method="L-BFGS-B", tol=1e-12)
     label = say("reverse, D(Q‖P)") if reverse else say("forward, D(P‖Q)")
     density = log_density(torch.tensor(least.x)).exp().numpy()
-    return Fit(label, density, float(least.x[0]), float(np.exp(least.x[1])), float(least.fun))
+    return label, density, (float(least.x[0]), float(np.exp(least.x[1])), float(least.fun))
 
 
 def shots(degree: int, points: int, fits: int = 40) -> np.ndarray:
@@ -232,24 +212,12 @@ def few_points(hidden: int) -> Problem:
     return Problem(model, (x[:, None], wave_points(x, NOISE)[:, None]), loss="mse", name="40 points")
 
 
-@dataclass(frozen=True)
-class Embeddings:
-    """Samples as points of a plane.
+def embeddings(digits: Sequence[int], steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
+    """Those digits as points of a plane, by the triplet loss.
 
-    Attributes:
-        labels: (samples,) of digits.
-        before, after: (samples, 2) of training.
-        triplet: the samples of an anchor, a positive and a negative.
+    Labels (samples,); points (samples, 2) before and after training; anchor, positive and negative of the triplet that
+    is the worst at the beginning.
     """
-
-    labels: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    triplet: tuple[int, int, int]
-
-
-def embeddings(digits: Sequence[int], steps: int) -> Embeddings:
-    """Trained with the triplet loss on those digits; the triplet shown is the worst at the beginning."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -273,7 +241,7 @@ def embeddings(digits: Sequence[int], steps: int) -> Embeddings:
         optimizer.zero_grad()
         loss(model(inputs[drawn(64)]), None).backward()
         optimizer.step()
-    return Embeddings(labels, before.numpy(), model(inputs).detach().numpy(), tuple(triplet.tolist()))
+    return labels, before.numpy(), model(inputs).detach().numpy(), triplet.tolist()
 
 
 def masks(layers: Sequence[int], p: float, steps: int) -> dict[str, list[np.ndarray]]:

@@ -62,18 +62,19 @@ def under_and_overfitting() -> go.Figure:
     Degree 12 goes through nearly all points and swings between them: its error is the smallest on the points that it is
     fitted to, and the largest on new ones.
     """
-    truth = wave_points(np.linspace(-1, 1, 201), noise=0.0)
-    fits = polynomials(degrees=range(1, 13), points=15)
-    shown = {"truth": truth, "degree 1": fits.curves[1], "degree 4": fits.curves[4], "degree 12": fits.curves[12]}
-    errors = {"on the points it is fitted to": fits.train, "on new points": fits.new}
+    x, degrees = np.linspace(-1, 1, 201), np.arange(1, 13)
+    truth = wave_points(x, noise=0.0)
+    fits, train, new, fitted_to = polynomials(degrees.tolist(), points=15, at=x)
+    shown = {"truth": truth, "degree 1": fits[1], "degree 4": fits[4], "degree 12": fits[12]}
+    errors = {"on the points it is fitted to": train, "on new points": new}
     panels = [
-        Panel(fits.x, {name: np.where(abs(y) < 2.2, y, np.nan) for name, y in shown.items()}, "x", "y", "Three fits"),
-        Panel(fits.degrees, errors, "degree", "mean squared error, log scale", "Every degree"),
+        Panel(x, {name: np.where(abs(y) < 2.2, y, np.nan) for name, y in shown.items()}, "x", "y", "Three fits"),
+        Panel(degrees, errors, "degree", "mean squared error, log scale", "Every degree"),
     ]
     figure = lines(
         panels, "Under- and overfitting", "15 points of sin(πx)(1 + x) with noise 0.3; new points: 200 others"
     )
-    figure.add_trace(points(*fits.points, INK, 6, name=say("the 15 points")), row=1, col=1)
+    figure.add_trace(points(*fitted_to, INK, 6, name=say("the 15 points")), row=1, col=1)
     low, high = min(map(min, errors.values())), max(map(max, errors.values()))
     return figure.update_yaxes(**log_axis(low / 1.3, 1.3 * high, most=6), row=1, col=2)
 

@@ -142,10 +142,10 @@ def batches_on_a_surface() -> go.Figure:
     The gradient of all leads straight into the minimum. That of a few points there on average, at an eighth of the
     cost; that of one sample strays most, and goes on straying around the minimum.
     """
-    walks = batch_walks([64, 8, 1])
-    surface = tw.landscapes.surface(walks.loss, bounds=[(-2.0, 2.6), (-2.0, 2.6)])
+    loss, walks = batch_walks([64, 8, 1])
+    surface = tw.landscapes.surface(loss, bounds=[(-2.0, 2.6), (-2.0, 2.6)])
     note = "64 samples, squared error of slope a and height b; 40 steps of sgd at rate 0.15 from (−1.5, 1.5)"
-    return walked(surface, walks.paths, "All samples, a few, or one", note)
+    return walked(surface, walks, "All samples, a few, or one", note)
 
 
 def noise_and_falling_rates() -> go.Figure:

@@ -76,10 +76,10 @@ def triplets() -> go.Figure:
 
     Each anchor is drawn to a positive, of its own kind, until a negative, of another kind, is farther by a margin.
     """
-    found = embeddings(digits=(3, 5, 8), steps=400)
-    maps = {"before training": found.before, "after 400 steps": found.after}
+    labels, before, after, triplet = embeddings(digits=(3, 5, 8), steps=400)
+    maps = {"before training": before, "after 400 steps": after}
     note = "the digits 3, 5 and 8; the triplet shown is the worst of 300 at the beginning"
-    return triplet_maps(maps, found.labels, found.triplet, "The triplet loss", note)
+    return triplet_maps(maps, labels, triplet, "The triplet loss", note)
 
 
 def mixed_images() -> go.Figure:

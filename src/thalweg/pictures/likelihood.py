@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
@@ -39,40 +38,26 @@ def coin(heads: np.ndarray, values: Mapping[str, np.ndarray]) -> go.Figure:
     return figure.add_vline(x=0.5, line={"color": MUTED, "dash": "dot", "width": 1})
 
 
-@dataclass(frozen=True)
-class Fit:
-    """One Gaussian fitted to another density.
-
-    Attributes:
-        label: what was minimized.
-        density: (points,).
-        mean, deviation: of the Gaussian.
-        divergence: what was reached, in nats.
-    """
-
-    label: str
-    density: np.ndarray
-    mean: float
-    deviation: float
-    divergence: float
+# what was minimized; the density of the Gaussian (points,); its mean and deviation, and the divergence in nats
+Fit = tuple[str, np.ndarray, tuple[float, float, float]]
 
 
 def gaussian_fits(x: np.ndarray, target: np.ndarray, fits: Sequence[Fit], note: str = "") -> go.Figure:
     """A density and the Gaussians fitted to it, with the numbers of each."""
-    style = plain_styles(fit.label for fit in fits)
+    style = plain_styles(label for label, _, _ in fits)
     ground = {"fill": "tozeroy", "fillcolor": SHADE, "name": say("P, what is fitted"), "showlegend": True}
     figure = go.Figure(line(x, target, MUTED, 1.5, **ground))
-    for fit in fits:
-        mean, deviation, divergence = (short(round(v, 3)) for v in (fit.mean, fit.deviation, fit.divergence))
+    for label, density, numbers in fits:
+        mean, deviation, divergence = (short(round(v, 3)) for v in numbers)
         name = say(
             "{label}: μ = {mean}, σ = {deviation}, {divergence} nats",
-            label=text(fit.label),
+            label=text(label),
             mean=mean,
             deviation=deviation,
             divergence=divergence,
         )
-        figure.add_trace(line(x, fit.density, style[fit.label], 2.4, name=name, showlegend=True))
-    inside = x[np.maximum.reduce([target, *(fit.density for fit in fits)]) > 1e-3 * target.max()]
+        figure.add_trace(line(x, density, style[label], 2.4, name=name, showlegend=True))
+    inside = x[np.maximum.reduce([target, *(density for _, density, _ in fits)]) > 1e-3 * target.max()]
     figure.update_xaxes(title_text="x", range=[inside.min(), inside.max()])
     figure.update_yaxes(title_text=say("density"), rangemode="tozero")
     title = say("One Gaussian fitted to two: forward covers both, reverse settles on one")
