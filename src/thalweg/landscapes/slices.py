@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,25 +64,12 @@ def filter_normalised(model: nn.Module, names: Sequence[str], seed: int) -> Stat
     return direction
 
 
-@dataclass(frozen=True)
-class Plane:
-    """The plane in which a path goes furthest, through its last point.
+def principal(path: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> dict[str, Any] | None:
+    """The plane in which a path's weights go furthest, through its last point; None where they span less than one.
 
-    Attributes:
-        directions: two, of length 1 and at right angles.
-        coordinates: (iterates, 2), each iterate's projection; the last is (0, 0).
-        explained: of the path's variance, the share along each direction.
-        errors: (iterates,) how far each iterate lies from the plane, as a share of its way to the last.
-    """
-
-    directions: tuple[State, State]
-    coordinates: np.ndarray
-    explained: np.ndarray
-    errors: np.ndarray
-
-
-def principal(path: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> Plane | None:
-    """The two principal directions of a path's weights; None where it has fewer than two.
+    `directions`, two, of length 1 and at right angles; `path`, (iterates, 2), each iterate's projection, the last at
+    (0, 0); `explained`, the share of the path's variance along each direction; `projection_error`, (iterates,) how far
+    each iterate lies from the plane, as a share of its way to the last.
 
     The eigenvectors of the iterates' inner products give them, so that nothing larger than the path is ever built.
     """
@@ -108,8 +95,8 @@ def principal(path: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> Pla
     whole = _dot(away, away)
     outside = (whole - coordinates.square().sum(1)).clamp(min=0)
     errors = torch.where(whole > 0, (outside / whole.clamp(min=1e-300)).sqrt(), 0.0)
-    explained = (values[:2] / values.sum()).numpy()
-    return Plane((directions[0], directions[1]), coordinates.numpy(), explained, errors.numpy())
+    facts = {"path": coordinates, "explained": values[:2] / values.sum(), "projection_error": errors}
+    return {"directions": tuple(directions), **{name: tensor.numpy() for name, tensor in facts.items()}}
 
 
 def _dot(rows: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Tensor:

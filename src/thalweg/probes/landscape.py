@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ProblemError, UsageError
-from ..landscapes.slices import Plane, Slices, State, filter_normalised, principal
+from ..landscapes.slices import Slices, State, filter_normalised, principal
 from ..language import mark, say
 from ..numbers import POSITIVE, Range, plain
 from ..results import Results
@@ -342,7 +342,7 @@ def _along(slices: Slices, path: Any, points: int | None) -> dict[str, Any]:
     here = slices.here()
     if not states or any(not torch.equal(states[-1][n], here[n]) for n in here):
         states.append(here)
-    plane: Plane | None = principal(states, slices.names)
+    plane = principal(states, slices.names)
     if plane is None:
         raise UsageError(
             "a path of {states} points, the network among them, spans fewer than two directions; give "
@@ -350,21 +350,13 @@ def _along(slices: Slices, path: Any, points: int | None) -> dict[str, Any]:
             states=len(states),
         )
     axes = []
-    for values in plane.coordinates.T:
+    for values in plane["path"].T:
         room = MARGIN * float(np.ptp(values))
         axes.append(np.linspace(values.min() - room, values.max() + room, points or GRID))
-    losses = _grid(slices, here, plane.directions, (axes[0], axes[1]))
+    losses = _grid(slices, here, plane["directions"], (axes[0], axes[1]))
     path_losses = slices.losses([state.__getitem__ for state in states])
-    return {
-        "axes": tuple(axes),
-        "losses": losses,
-        "ends": (float(path_losses[-1]),),
-        "directions": plane.directions,
-        "path": plane.coordinates,
-        "path_losses": path_losses,
-        "explained": plane.explained,
-        "projection_error": plane.errors,
-    }
+    measured = {"losses": losses, "ends": (float(path_losses[-1]),), "path_losses": path_losses}
+    return {"axes": tuple(axes), **measured, **plane}
 
 
 def _grid(slices: Slices, here: State, directions: Sequence[State], axes: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
