@@ -28,12 +28,10 @@ _here: ContextVar[gettext.NullTranslations | None] = ContextVar("language", defa
 
 
 class Word(str):
-    """A word that is translated where it is said within a message."""
+    """A word, or a message, that is said later, or where it stands within another message."""
 
 
-def mark(word: str) -> Word:
-    """A word, or a message, that is said later."""
-    return Word(word)
+mark = Word
 
 
 def say(message: str, /, **values: Any) -> str:
