@@ -179,8 +179,7 @@ def triplet_maps(
         labels: (samples,) of kinds.
         triplet: the samples of an anchor, a positive and a negative.
     """
-    names = list(maps)
-    figure = panels(cols=len(names), titles=[bold(say(name)) for name in names], horizontal_spacing=0.08)
+    figure = panels(cols=len(maps), titles=[bold(say(name)) for name in maps], horizontal_spacing=0.08)
     kinds = plain_styles(map(str, np.unique(labels)))
     anchor, positive, negative = triplet
     for column, places in enumerate(maps.values(), start=1):
