@@ -50,31 +50,26 @@ def learning_table(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def learning(
-    table: pd.DataFrame,
-    *,
-    order: Sequence[str] = (),
-    metrics: Sequence[str] = tuple(TITLES),
-    columns: int = 2,
-    axis: str = mark("training step"),
+    table: pd.DataFrame, *, order: Sequence[str] = (), columns: int = 2, axis: str = mark("training step")
 ) -> go.Figure:
-    """Mean over seeds at each step, one panel per metric, one line and one band per optimizer.
+    """Mean over seeds at each step, a panel for each of `TITLES`, one line and one band per optimizer.
 
     Args:
         table: as `learning_table` gives it.
         order: optimizers in the order of the legend; others follow.
-        metrics: the panels; the vertical axis is shared, and logarithmic when all values are positive.
         columns: panels in a row.
         axis: what `step` counts.
 
+    The vertical axis is shared, and logarithmic when all values are positive.
     The line ends where the first seed diverged, with a × at the top of the plot, or where an unfinished seed ends.
     A click in the legend hides an optimizer in all panels.
     """
-    table = table[table["metric"].isin(list(metrics))]
+    table = table[table["metric"].isin(list(TITLES))]
     names = [name for name in dict.fromkeys([*order, *table["optimizer"]]) if name in set(table["optimizer"])]
     style = styles([*order, *names])
     seeds = int(table["seeds"].max()) if len(table) else 0
-    rows = math.ceil(len(metrics) / columns)
-    titles = [bold(say(TITLES.get(metric, metric.replace("_", " ")))) for metric in metrics]
+    rows = math.ceil(len(TITLES) / columns)
+    titles = [bold(say(title)) for title in TITLES.values()]
     gaps: dict[str, Any] = {"horizontal_spacing": 0.04 * (columns > 1), "vertical_spacing": 0.16 * (rows > 1)}
     figure = panels(rows, columns, titles, shared_yaxes="all", **gaps)
     values = table[["mean", "low"]].to_numpy(dtype=float)
@@ -82,7 +77,7 @@ def learning(
     logarithmic = bool(finite.size) and finite.min() > 0
     top = float(finite.max()) * 1.1 if finite.size else 1.0
     for name in names:
-        for place, metric in enumerate(metrics):
+        for place, metric in enumerate(TITLES):
             part = table[(table["optimizer"] == name) & (table["metric"] == metric)]
             traces = _curve(part, text(name), style[name], seeds, top, axis.split()[-1])
             traces[1].showlegend = place == 0

@@ -23,7 +23,6 @@ def ranking(
     entries: Iterable[Mapping[str, Any]],
     *,
     measure: str = mark("validation loss"),
-    level: str = "95%",
     compact: bool = False,
     coloured: bool = True,
 ) -> go.Figure:
@@ -33,7 +32,6 @@ def ranking(
         entries: best first; each has `name`, `mean`, `low` and `high`, `letters` (two that share one are not told
             apart) and `ground` (whether it may be the best).
         measure: what the axis shows. The axis is logarithmic when all numbers on it are positive.
-        level: the level of the intervals, for the axis title.
         compact: for a narrow page: smaller marks, fewer ticks.
         coloured: names are optimizers, each in its own colour; else all dots are alike.
 
@@ -58,7 +56,7 @@ def ranking(
         _letters(figure, row, place)
     if rows and math.isfinite(rows[0]["mean"]):
         figure.add_vline(x=rows[0]["mean"], line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
-    title = say("{measure}: mean and {level} interval", measure=text(say(measure)), level=text(level))
+    title = say("{measure}: mean and {level} interval", measure=text(say(measure)), level="95%")
     title += say(", log scale") * logarithmic
     figure.update_xaxes(type="log" if logarithmic else "linear", title_text=title)
     if logarithmic:
