@@ -9,35 +9,29 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from .. import formulas
-from ..engine.programs import cut
+from ..engine.programs import Programs, cut
 from ..errors import PlanError, ProblemError
 from ..formulas import Formula
 from ..language import mark, say
 from ..losses.base import ANY, Scale
 from ..numbers import Range
 from ..plan.plan import log_range
-from ..population.batched import Batched
-from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
-from ..population.block import Block, Task
-from ..population.member import Member
-from ..population.memory import free_memory
-from ..population.place import AUTO, CPU, FLOAT32, Place, check_device, check_precision, devices
-from ..population.sizing import block_size
+from ..population.batches import Batches
+from ..population.block import Block
+from ..population.place import AUTO, FLOAT32
 from ..problem.declaration import Problem
 from ..problem.find import load
-from ..problem.prepare import Prepared, prepare
+from ..resampling.bagging import programs_of
 from ..samples import Samples
 from ..verdict.comparisons import Ranking, rank
 
@@ -222,30 +216,29 @@ def range_test(
         raise PlanError(
             "{label} has no hyperparameter lr, so there is no rate to test; add lr to it.", label=rule.label
         )
-    declared = load(problem)
-    ready = prepare(declared if model is None else replace(declared, model=_copies(model)))
-    name = check_device(device)
-    place = Place(devices(name)[0], check_precision(precision, name))
-    with RANDOM, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        structure = ready.model()
-    sizes = ready.activations(structure) * batch_size
-    free = None if place.device.type == CPU else free_memory(place.device) or 0
-    size = block_size(ready.weights, len(rule.states), int(sizes), free)
-    with place.at_work():
-        return _tested(ready, rule, grid, seeds, _task(ready, structure, place, steps, batch_size), size)
+    declared = replace(load(problem), metrics=())  # the loss alone judges
+    declared = declared if model is None else replace(declared, model=_copies(model))
+    programs = programs_of(declared, [rule], grid, ["constant"], 1, batch_size, device=device, precision=precision)
+    with programs.place.at_work():
+        return _tested(programs, seeds, steps)
 
 
-def _tested(ready: Prepared, rule: Formula, grid: Sequence[float], seeds: int, task: Task, size: int) -> RangeTest:
+def _tested(programs: Programs, seeds: int, steps: int) -> RangeTest:
+    plan, problem = programs.plan, programs.problem
+    # Of a problem with several models the first.
+    settings = [setting for setting in plan.settings if programs.of(setting) == programs.of(plan.settings[0])]
+    whole = programs.task(settings[0])
+    task = replace(whole, batches=_Few(whole.batches, steps))
+    size = programs.most(settings[0], plan.states_of(settings[0]))
     by_seed, start = [], []
     for seed in range(seeds):
-        members = [Member(rule, {"lr": lr}, {}, seed) for lr in grid]
+        members = [plan.member(setting, seed) for setting in settings]
         blocks = [Block(task, [members[k] for k in places], 1) for places in cut(members, size)]
-        start.append(blocks[0].evaluate(*ready.validation)["loss"][0])
+        start.append(blocks[0].evaluate(*problem.validation)["loss"][0])
         by_seed.append(np.concatenate([_trained(block) for block in blocks]))
     losses = np.stack(by_seed, axis=1)
-    steps = task.batches.steps
-    return RangeTest(ready.name, rule.label, np.array(grid), losses, np.array(start), steps, ready.loss.scale)
+    (label,), rates = plan.optimizers, np.array(plan.rates)
+    return RangeTest(problem.name, label, rates, losses, np.array(start), steps, problem.loss.scale)
 
 
 def _copies(model: nn.Module) -> Any:
@@ -256,16 +249,6 @@ def _copies(model: nn.Module) -> Any:
         )
     start = copy.deepcopy(model).cpu()
     return lambda: copy.deepcopy(start)
-
-
-def _task(ready: Prepared, structure: nn.Module, place: Place, steps: int, batch_size: int) -> Task:
-    whole: Batches
-    if isinstance(ready.train, DataLoader):
-        whole = LoaderBatches(ready.train, ready.given)
-    else:
-        whole = TensorBatches(*ready.train.to(place.device), batch_size)
-    batched = Batched(structure, ready.loss, {}, place=place)
-    return Task(ready.model, batched, _Few(whole, steps), ready.validation.to(place.device))
 
 
 def _trained(block: Block) -> np.ndarray:
