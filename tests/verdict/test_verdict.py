@@ -574,9 +574,12 @@ def test_a_fresh_run_that_exploded_and_stayed_finite() -> None:
 
 
 def test_the_points_of_a_run_are_infinite_from_where_it_diverged() -> None:
-    members = pd.DataFrame({"member": [1, 2, 3], "status": ["finished", "diverged", "diverged"], "step": [30, 20, 11]})
-    curves = pd.DataFrame([{"member": m, "step": s, "value": float(m)} for m in (1, 2, 3, 4) for s in (10, 20, 30)])
-    found = points(curves, members)
+    ends = {"status": ["finished", "diverged", "diverged"], "step": [30, 20, 11]}
+    members = pd.DataFrame({"member": [1, 2, 3], "optimizer": "sgd", "seed": [0, 1, 2], **ends})
+    each = [(m, s, name) for m in (1, 2, 3, 4) for s in (10, 20, 30) for name in ("validation_loss", "train_loss")]
+    curves = pd.DataFrame([{"member": m, "step": s, "metric": name, "value": float(m)} for m, s, name in each])
+    found = points(curves, members, "validation_loss")
+    assert found["epoch"].tolist() == 3 * [1, 2, 3]
     assert found.pivot(index="member", columns="step", values="value").to_numpy().tolist() == [
         [1, 1, 1],
         [2, INF, INF],

@@ -163,14 +163,13 @@ def learning(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Sec
     section = functools.partial(Section, "learning", say("Learning curves"))
     members = recorded(table, verdict)
     members = members[functools.reduce(operator.or_, (matching(members, one.setting) for one in verdict.entries))]
-    curves = curves[curves["metric"].isin(["train_loss", "validation_loss"])]
-    curves = points(curves, members[["member", "optimizer", "status", "step"]])
+    curves = points(curves, members, "train_loss", "validation_loss")
     if curves.empty:
         return section(say("No curve has been recorded yet."))
     axis = mark("training step")
     if "batch_size" in verdict.entries[0].further:  # which have different numbers of steps
         axis = mark("epoch")
-        curves["step"] = curves.groupby(["member", "metric"], observed=True)["step"].rank("dense").astype(int)
+        curves["step"] = curves["epoch"]
     columns = [
         Column("optimizer", "Optimizer", "level"),
         Column("metric", "Metric", "level", lambda row: row["metric"].replace("_", " ")),

@@ -35,10 +35,11 @@ from ..language import mark, say
 from ..losses.base import ANY
 from ..numbers import plain
 from ..plan.factors import shown
+from ..plan.folds import FOLD
 from ..plan.plan import Plan
 from .entries import Entry, Verdict
 from .intervals import Interval, interval
-from .losses import fold_codes, matching, points, recorded
+from .losses import matching, points, recorded
 from .words import called
 
 LAST = 0.2  # the part of the run over which a loss may still fall
@@ -109,17 +110,13 @@ def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
     diverged has infinite ones."""
     unfinished = runs.loc[~runs["status"].isin(["finished", "diverged"]), "seed"]
     runs = runs[~runs["seed"].isin(unfinished)]
-    keyed = runs.assign(fold=fold_codes(runs))[["member", "seed", "fold", "status", "step"]]
-    rows = points(curves[curves["metric"].isin(["train_loss", "validation_loss"])], keyed)
-    if rows.empty or rows.groupby("member")["metric"].nunique().reindex(keyed["member"]).ne(2).any():
+    rows = points(curves, runs, "train_loss", "validation_loss")
+    if rows.empty or rows.groupby("member")["metric"].nunique().reindex(runs["member"]).ne(2).any():
         return None
-    # Folds may have a different number of steps in an epoch.
-    rows["epoch"] = rows.groupby(["member", "metric"], observed=True)["step"].rank("dense").astype(int)
-    tables = []
+    tables, seeds = [], runs["seed"].nunique()
     for metric in ("train_loss", "validation_loss"):
-        wide = rows[rows["metric"] == metric].pivot(index="epoch", columns=["seed", "fold"], values="value")
+        wide = rows[rows["metric"] == metric].pivot(index="epoch", columns=["seed", FOLD], values="value")
         values = wide.sort_index(axis=1).to_numpy(float)
-        seeds = keyed["seed"].nunique()
         tables.append(np.where(np.isfinite(values), values, np.inf).reshape(len(values), seeds, -1))
     if len(tables[0]) != len(tables[1]):
         return None

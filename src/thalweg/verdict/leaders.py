@@ -75,9 +75,8 @@ def _values(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame) -> np
     """What judges (levels, epochs, seeds, folds), the lower the better, of the seeds that all levels have."""
     runs = recorded(members, verdict)
     runs = runs[runs["status"].isin(["finished", "diverged"])]
-    runs = runs.assign(**{FOLD: fold_codes(runs)})
     by = verdict.criterion
-    losses = points(curves[curves["metric"] == by.column], runs[["member", "seed", FOLD, "status", "step"]])
+    losses = points(curves, runs, by.column)
     of_levels = [_by_epoch(losses, runs[matching(runs, entry.setting)]) for entry in verdict.entries]
     if not of_levels or losses.empty:
         return np.zeros((0, 0, 0, 0))
@@ -89,14 +88,10 @@ def _values(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame) -> np
 
 
 def _by_epoch(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Losses (epochs, seeds and folds) of these runs; missing from where one that diverged has none.
-
-    Epochs are counted and not steps, since a fold or a batch size has its own number of them.
-    """
+    """Losses (epochs, seeds and folds) of these runs; missing from where one that diverged has none."""
     rows = losses[losses["member"].isin(runs["member"])]
-    rows = rows.assign(epoch=rows.groupby("member")["step"].rank("dense").astype(int))
     wide = rows.pivot(index="epoch", columns=["seed", FOLD], values="value").sort_index(axis=1)
-    lost = (runs.set_index(["seed", FOLD])["status"].reindex(wide.columns) == "diverged").to_numpy()
+    lost = (runs.set_index(["seed", fold_codes(runs)])["status"].reindex(wide.columns) == "diverged").to_numpy()
     return wide.ffill().where(wide.notna() | ~lost)  # a run that stopped by itself stays where it is
 
 

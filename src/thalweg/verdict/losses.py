@@ -184,8 +184,13 @@ def having(members: pd.DataFrame, levels: Mapping[str, Level]) -> pd.Series:
     return rows
 
 
-def points(curves: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
-    """The points of these members, beside each its member's row; infinite from where a run diverged on."""
-    rows = curves.merge(members.rename(columns={"step": "last"}), on="member")
+def points(curves: pd.DataFrame, runs: pd.DataFrame, *metrics: str) -> pd.DataFrame:
+    """The points of these runs, beside each what its run is, and its epoch; infinite from where a run diverged on.
+
+    Epochs are counted, since a fold or a batch size has its own number of steps in one.
+    """
+    about = runs[["member", "optimizer", "seed", "status"]].assign(**{FOLD: fold_codes(runs)}, last=runs["step"])
+    rows = curves[curves["metric"].isin(metrics)].merge(about, on="member")
     lost = (rows["status"] == "diverged") & (rows["step"] >= rows["last"])
-    return rows.assign(value=rows["value"].mask(lost, math.inf))
+    epochs = rows.groupby(["member", "metric"], observed=True)["step"].rank("dense").astype(int)
+    return rows.assign(value=rows["value"].mask(lost, math.inf), epoch=epochs)

@@ -123,7 +123,7 @@ def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: 
         return None
     runs = recorded(members, verdict)
     runs = runs[runs["status"].isin(["finished", "diverged"])]
-    losses = curves[curves["metric"] == "validation_loss"]
+    losses = points(curves, runs, "validation_loss")
     means = {e.optimizer: _by_seed(losses, runs[matching(runs, e.setting)]) for e in verdict.entries}
     if target is None:
         best = means[verdict.best.optimizer]
@@ -141,8 +141,5 @@ def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: 
 
 def _by_seed(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """seed, step and value after each pass: the mean over the runs of a seed, infinite from where one diverged on."""
-    rows = points(losses, runs[["member", "seed", "status", "step"]])
-    rows["value"] = rows["value"].fillna(math.inf)
-    # Folds may have a different number of steps in a pass.
-    rows["pass"] = rows.groupby("member")["step"].rank("dense")
-    return rows.groupby(["seed", "pass"], as_index=False).agg(step=("step", "max"), value=("value", "mean"))
+    rows = losses[losses["member"].isin(runs["member"])].fillna({"value": math.inf})
+    return rows.groupby(["seed", "epoch"], as_index=False).agg(step=("step", "max"), value=("value", "mean"))
