@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from ..language import filled, mark, say
-from ..plan.factors import Factor, shown
+from ..plan.factors import Factor
 from .entries import Verdict
 from .words import called, listed, percent
 
@@ -27,49 +27,38 @@ def answer(factor: Factor, name: str, verdict: Verdict, setting: str, scope: str
     first = called(factor, best.setting[factor.name]) + (f" ({setting})" if setting else "")
     bounded = math.isfinite(best.value.high) and math.isfinite(best.value.low)
     value = f"{by.words} {best.value if bounded else filled('{mean:.4g}', mean=best.value.mean)}{by.when}"
+    parts = {
+        "first": first,
+        "name": name,
+        "value": value,
+        "extreme": by.extreme,
+        "over": evidence(verdict),
+        "others": _others(verdict),
+        "scope": scope,
+    }
     several = max(verdict.seeds, verdict.folds, 1 + verdict.swaps, *(entry.repeats for entry in entries)) > 1
     if not several and len(entries) > 1:
         return say(
             "{first} has the {extreme} {value} on {name}, but one {replicate} cannot tell {many} apart.",
-            first=first,
-            extreme=by.extreme,
-            value=value,
-            name=name,
+            **parts,
             replicate=mark(verdict.replicate),
             many=factor.kind.many,
         )
-    over = evidence(verdict)
     if len(entries) == 1:
         return say(
             "{first} has a {value} on {name}, over {over}; no other {kind} was compared.{scope}",
-            first=first,
-            value=value,
-            name=name,
-            over=over,
+            **parts,
             kind=factor.kind.words,
-            scope=scope,
         )
-    if not any(e.may_be_best for e in entries[1:]):
-        return say(
-            "{first} is best on {name}: {value} over {over} and no other comes level.{others}{scope}",
-            first=first,
-            name=name,
-            value=value,
-            over=over,
-            others=_others(factor, verdict),
-            scope=scope,
-        )
-    as_good = listed([shown(e.setting[factor.name]) for e in entries[1:] if e.may_be_best])
+    as_good = [verdict.level(e) for e in entries[1:] if e.may_be_best]
+    if not as_good:
+        return say("{first} is best on {name}: {value} over {over} and no other comes level.{others}{scope}", **parts)
     words = say(
         "{first} has the {extreme} {value} on {name}, over {over}; {as_good} may be as good.",
-        first=first,
-        extreme=by.extreme,
-        value=value,
-        name=name,
-        over=over,
-        as_good=as_good,
+        **parts,
+        as_good=listed(as_good),
     )
-    return f"{words} {_price(factor, verdict)}{_others(factor, verdict)}{scope}"
+    return f"{words} {_price(factor, verdict)}{parts['others']}{scope}"
 
 
 def evidence(verdict: Verdict) -> str:
@@ -101,20 +90,18 @@ def _price(factor: Factor, verdict: Verdict) -> str:
     if not math.isfinite(safe.regret) or best == 0:
         return say("What a choice may cost is not known.")
     if safe.regret >= abs(safe.value.mean):
-        return _unknown(factor, verdict, best)
+        return _unknown(verdict, best)
     name = called(factor, safe.setting[factor.name])
-    most = percent(safe.regret / best)
+    most, metric = percent(safe.regret / best), mark(verdict.criterion.metric)
     cost = (
-        say("{most} of the {metric}", most=most, metric=mark(verdict.criterion.metric))
+        say("{most} of the {metric}", most=most, metric=metric)
         if verdict.criterion.higher
-        else say("{most} more loss", most=most)
+        else say("{most} more {metric}", most=most, metric=metric)
     )
-    if verdict.criterion.metric != "loss" and not verdict.criterion.higher:
-        cost = say("{most} more {metric}", most=most, metric=mark(verdict.criterion.metric))
     return say("{name} is the safest choice: whichever is truly best, it costs at most {cost}.", name=name, cost=cost)
 
 
-def _unknown(factor: Factor, verdict: Verdict, best: float) -> str:
+def _unknown(verdict: Verdict, best: float) -> str:
     """Why a choice may cost the whole loss: whose means may still lie anywhere."""
     sign = verdict.criterion.sign
     rivals = [e for e in verdict.entries[1:] if e.may_be_best]
@@ -124,20 +111,18 @@ def _unknown(factor: Factor, verdict: Verdict, best: float) -> str:
         return say("What a choice may cost is not known: so few {kind}s leave anything possible.", kind=kind)
     return say(
         "What a choice may cost is not known: the runs of {names} scatter so much that their means may be anywhere.",
-        names=listed([shown(e.setting[factor.name]) for e in wild]),
+        names=listed([verdict.level(e) for e in wild]),
     )
 
 
-def _others(factor: Factor, verdict: Verdict) -> str:
+def _others(verdict: Verdict) -> str:
     """By how much those that are not the best are worse."""
     best = abs(verdict.entries[0].value.mean)
-    worse = [e for e in verdict.entries[1:] if not e.may_be_best]
     words = [
-        say("{level} (by {share})", level=shown(e.setting[factor.name]), share=percent(abs(e.difference.mean) / best))
+        say("{level} (by {share})", level=verdict.level(e), share=percent(abs(e.difference.mean) / best))
         if best and math.isfinite(e.difference.mean)
-        else say("{level} (diverges)", level=shown(e.setting[factor.name]))
-        for e in worse
+        else say("{level} (diverges)", level=verdict.level(e))
+        for e in verdict.entries[1:]
+        if not e.may_be_best
     ]
-    if not words:
-        return ""
-    return say(" Worse than the best: {words}.", words=listed(words))
+    return say(" Worse than the best: {words}.", words=listed(words)) if words else ""
