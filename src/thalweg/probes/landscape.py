@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ProblemError, UsageError
+from ..errors import ProblemError, UsageError, first_line
 from ..landscapes.slices import Slices, State, filter_normalised, principal
 from ..language import mark, say
 from ..numbers import POSITIVE, Range, plain
@@ -300,12 +300,11 @@ def _slices(model: nn.Module, ready: Any, samples: Samples) -> Slices:
     try:
         return Slices(model, ready.loss, *samples)
     except Exception as fault:  # whatever a user's forward pass may raise
-        words = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
         raise ProblemError(
             "{kind} fails on the inputs of {name} ({words}); give the problem it was trained on.",
             kind=type(model).__name__,
             name=ready.name,
-            words=words,
+            words=first_line(fault),
         ) from fault
 
 

@@ -48,19 +48,8 @@ RUNS = ("run", "run_id", "run_name", "trial", "trial_id", "trial_name", "trial_n
 _BOOKKEEPING = {
     *("id", "index", *RUNS, *PROGRESS),
     *("experiment_id", "experiment_tag", "experiment_name", "member", "block", "date", "created", "created_at"),
-    *(
-        "updated",
-        "updated_at",
-        "timestamp",
-        "time",
-        "duration",
-        "runtime",
-        "seconds",
-        "elapsed",
-        "wall_time",
-        "walltime",
-    ),
-    *("hostname", "host", "node", "node_ip", "pid", "user", "notes", "tags", "sweep", "group", "job_type"),
+    *("updated", "updated_at", "timestamp", "time", "duration", "runtime", "seconds", "elapsed", "wall_time"),
+    *("walltime", "hostname", "host", "node", "node_ip", "pid", "user", "notes", "tags", "sweep", "group", "job_type"),
     *("artifact_uri", "commit", "git_commit", "done"),
     *("state", "status", "url", "log_dir", "checkpoint", "iterations_since_restore", "time_total_s"),
 }
