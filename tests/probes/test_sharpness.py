@@ -104,7 +104,7 @@ def test_a_model_of_ones_own_is_left_as_it_is() -> None:
 def test_what_cannot_be_meant(study: Study) -> None:
     with pytest.raises(ProblemError, match="model is of type str"):
         tw.sharpness("digits", "digits")  # type: ignore[arg-type]
-    with pytest.raises(PlanError, match="epsilon is 0; give the length of a step"):
+    with pytest.raises(PlanError, match="epsilon is 0; give a number above 0"):
         tw.sharpness(nn.Linear(30, 2), "breast-cancer", epsilon=0)
     with pytest.raises(PlanError, match="is not the one"):
         study.sharpness(problem="diabetes")

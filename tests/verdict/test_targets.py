@@ -127,7 +127,7 @@ def test_the_folds_of_a_seed_are_one_run() -> None:
 
 @pytest.mark.parametrize("target", [math.nan, math.inf, "low", True, [1]])
 def test_a_target_is_a_number(target: Any) -> None:
-    with pytest.raises(PlanError, match="is not allowed: give a validation loss, a finite number"):
+    with pytest.raises(PlanError, match=r"target is .*; give a number"):
         raced(target)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from ..engine.programs import Programs
 from ..errors import PlanError, ProblemError
 from ..kernels.stacks import shaped
-from ..plan.factors import Setting, shown, words_of
+from ..numbers import POSITIVE
+from ..plan.factors import Setting, words_of
 from ..population.batched import Batched
 from ..population.block import Block
 from ..population.sharpness import Landscape, curvature, lengths
@@ -115,7 +116,7 @@ def sharpness(
     >>> round(minimum.eigenvalue, 3)
     9.0
     """
-    _check_epsilon(epsilon)
+    epsilon = POSITIVE.check("epsilon", epsilon, PlanError)
     if not isinstance(model, nn.Module):
         raise ProblemError("model is of type {kind}; give the trained torch.nn.Module.", kind=type(model).__name__)
     ready = problem if isinstance(problem, Prepared) else prepare(load(problem))
@@ -144,7 +145,7 @@ def of_study(
     problem: Problem | str | None = None,
 ) -> Sharpnesses:
     """As `Study.sharpness`, which documents it."""
-    _check_epsilon(epsilon)
+    epsilon = POSITIVE.check("epsilon", epsilon, PlanError)
     plan, verdict, path = results.judged_plan.anywhere, results.verdict_by(by), results.path
     if not verdict.entries:
         raise PlanError(
@@ -202,10 +203,3 @@ def _samples(ready: Prepared) -> Samples:
     with torch.random.fork_rng(devices=[]):
         first, *others = map(ready.given, ready.train)
     return first.joined(*others)
-
-
-def _check_epsilon(epsilon: Any) -> None:
-    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < np.inf:
-        raise PlanError(
-            "epsilon is {epsilon}; give the length of a step, a positive number, e.g. 0.05.", epsilon=shown(epsilon)
-        )

@@ -24,6 +24,7 @@ import pandas as pd
 from scipy import stats
 
 from ..errors import PlanError
+from ..numbers import Range
 from .entries import Verdict
 from .intervals import LEVEL, Interval
 from .losses import matching, points, recorded
@@ -115,10 +116,8 @@ def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: 
     Raises:
         PlanError: the target is not a number.
     """
-    if target is not None and (
-        isinstance(target, bool) or not isinstance(target, int | float | np.number) or not math.isfinite(target)
-    ):
-        raise PlanError(f"target {target!r} is not allowed: give a validation loss, a finite number.")
+    if target is not None:
+        target = float(Range().check("target", target, PlanError))
     if not verdict.entries:
         return None
     runs = recorded(members, verdict)
@@ -136,7 +135,7 @@ def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: 
         # Of a setting of which every run broke off, its steps so far are all that is known.
         budget = max((e.steps for e in verdict.entries if e.optimizer == name), default=0)
         ways[name] = reached(steps.to_numpy(float), float(budget or losses["step"].max()))
-    return Race(float(target), ways, {e.optimizer: e.seconds_per_step for e in verdict.entries}, verdict.confirmed)
+    return Race(target, ways, {e.optimizer: e.seconds_per_step for e in verdict.entries}, verdict.confirmed)
 
 
 def _by_seed(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
