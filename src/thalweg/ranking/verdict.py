@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,10 @@ from ..plan.factors import OPTIMIZER, RATE, SCHEDULE, Factor, Kind, Level, hyper
 from ..verdict.comparisons import Ranking, badness, rank
 from ..verdict.entries import Entry, Verdict
 from ..verdict.intervals import quantile, spread
+from ..verdict.losses import tried
 from ..verdict.verdict import edge_of
 from .choice import Choice, choose
-from .runs import DIVERGED, STOPPED, Runs, plain
+from .runs import Runs, plain
 from .sentences import notes, sentence
 
 _KINDS = {kind.name: kind for kind in (OPTIMIZER, RATE, SCHEDULE)}
@@ -72,7 +72,8 @@ class _Entries:
 
     def __init__(self, runs: Runs, choice: Choice, ranked: Ranking, factor: Factor) -> None:
         self.runs, self.choice, self.ranked, self.factor = runs, choice, ranked, factor
-        self.counts = counts(runs)
+        counts = tried(runs.frame["candidate"], runs.frame["setting"], runs.frame["status"])
+        self.counts = {plain(level): row for level, row in counts.items()}
         self.rates = _rates(runs)
 
     def of(self, k: int) -> Entry:
@@ -119,19 +120,6 @@ class _Entries:
     @property
     def _scatters(self) -> bool:
         return bool(((~np.isnan(self.choice.cells)).sum(axis=0) > 1).any())
-
-
-def counts(runs: Runs) -> dict[Level, dict[str, Any]]:
-    """candidate → its runs that count, how many diverged or were pruned, and its settings."""
-    rows = runs.frame.assign(diverged=runs.frame["status"] == DIVERGED, stopped=runs.frame["status"] == STOPPED)
-    table = rows.groupby("candidate", sort=False).agg(
-        runs=("status", "size"),
-        settings=("setting", "nunique"),
-        diverged=("diverged", "sum"),
-        stopped=("stopped", "sum"),
-    )
-    rows = table.to_dict("index").items()
-    return {plain(level): {name: int(count) for name, count in row.items()} for level, row in rows}
 
 
 def _rates(runs: Runs) -> dict[Level, list[float]]:

@@ -76,10 +76,21 @@ def search_losses(
     return _losses(runs[rows], search.settings, code[rows], criterion or plan.criterion)
 
 
-def searched(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> pd.DataFrame:
-    """The runs of the search behind a ranking by that factor: without those by which it was refined for others."""
+def searched(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> dict[Level, dict[str, Any]]:
+    """`tried` of the search behind a ranking by that factor: without the runs by which it was refined for others."""
     search = _Search(plan, members, plan.finer(by))
-    return search.runs[~np.isin(search.code, [*search.out])]
+    rows = ~np.isin(search.code, [*search.out])
+    return tried(search.runs.loc[rows, by], search.code[rows], search.runs.loc[rows, "status"])
+
+
+def tried(levels: pd.Series, settings: np.ndarray | pd.Series, status: pd.Series) -> dict[Level, dict[str, Any]]:
+    """level → its runs and its settings, and how many of the runs ended early; of each run its level and setting."""
+    ends = {end: status == end for end in ("diverged", "stopped")}
+    groups = pd.DataFrame({"level": levels, "setting": settings, **ends}).groupby("level", sort=False)
+    counts = groups.agg(
+        runs=("setting", "size"), settings=("setting", "nunique"), **{end: (end, "sum") for end in ends}
+    )
+    return counts.to_dict("index")
 
 
 class _Search:
@@ -107,10 +118,6 @@ class _Search:
         self.out = {k for k in self.beside if self.settings[k] in others}
 
 
-def setting_columns(plan: Plan) -> list[str]:
-    return ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
-
-
 def losses_of(plan: Plan, members: pd.DataFrame, criterion: Criterion) -> Losses:
     if plan.folds is not None:
         members = members[members[FOLD].notna()]
@@ -121,7 +128,7 @@ def _coded(plan: Plan, members: pd.DataFrame) -> tuple[list[Setting], np.ndarray
     """The settings in the order in which they are met, and (runs,) which of them each run has."""
     if members.empty:
         return [], np.zeros(0, dtype=np.intp)
-    names = setting_columns(plan)
+    names = ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
     code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(code, return_index=True)
     return [setting_of(row) for row in members.iloc[first][names].to_dict("records")], code
@@ -166,9 +173,8 @@ def setting_of(row: Mapping[str, Any]) -> Setting:
 
 def by_setting(plan: Plan, members: pd.DataFrame) -> dict[Setting, pd.DataFrame]:
     """Setting → its rows of the table of members; settings in the order in which they are met."""
-    names = setting_columns(plan)
-    groups = members.groupby(names, sort=False, dropna=False) if len(members) else []
-    return {setting_of(rows[names].iloc[:1].to_dict("records")[0]): rows for _, rows in groups}
+    settings, code = _coded(plan, members)
+    return {setting: members[code == k] for k, setting in enumerate(settings)}
 
 
 def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:

@@ -39,7 +39,7 @@ from .comparisons import Ranking, badness, rank
 from .entries import Default, Entry, Judged, Verdict
 from .fresh import Fresh, Picks
 from .intervals import Interval, quantile, spread
-from .losses import Losses, search_losses, searched, setting_columns
+from .losses import Losses, search_losses, searched
 from .sentences import notes, sentence, turned
 
 Chosen = dict[Level, tuple[Setting, float]]
@@ -313,18 +313,7 @@ class _Judged:
 
     @cached_property
     def _tried(self) -> dict[Level, dict[str, Any]]:
-        """level → its settings and runs in the search, and how many of these ended early."""
-        behind = searched(self.plan, self.members, self.factor.name)
-        settings = behind[setting_columns(self.plan)].drop_duplicates()[self.factor.name].value_counts()
-        return {
-            level: {
-                "runs": int(status.size),
-                "settings": int(settings[level]),
-                "diverged": int((status == "diverged").sum()),
-                "stopped": int((status == "stopped").sum()),
-            }
-            for level, status in behind.groupby(self.factor.name, sort=False)["status"]
-        }
+        return searched(self.plan, self.members, self.factor.name)
 
     @cached_property
     def _metrics(self) -> dict[str, list[Judged]]:
