@@ -63,7 +63,7 @@ def choose(runs: Runs) -> Choice:
     frame = _averaged(runs.frame)
     fresh = frame[frame["fresh"]]
     search = frame if fresh.empty or fresh.shape[0] == len(frame) else frame[~frame["fresh"]]
-    means = _means(search)
+    means = by_setting(search).fillna({"mean": math.inf})
     if confirmed := search is not frame:
         # What was chosen elsewhere was confirmed.
         means = means[means.index.isin(fresh["setting"])]
@@ -107,19 +107,18 @@ def _averaged(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.agg({"candidate": "first", "badness": "mean", "row": "first"}).reset_index()
 
 
-def _means(search: pd.DataFrame) -> pd.DataFrame:
-    """setting → candidate, on how many seeds it diverged, the mean of the others, how many seeds, and a row."""
-    rows = search.assign(
-        lost=~np.isfinite(search["badness"]), mean=search["badness"].where(search["badness"] < math.inf)
-    )
-    means = rows.groupby("setting", sort=True).agg(
+def by_setting(frame: pd.DataFrame) -> pd.DataFrame:
+    """setting → candidate, a row, how many runs it has and how many diverged; of the others the mean and the ends."""
+    rows = frame.assign(lost=np.isinf(frame["badness"]), finite=frame["badness"].where(np.isfinite(frame["badness"])))
+    return rows.groupby("setting").agg(
         candidate=("candidate", "first"),
-        lost=("lost", "sum"),
-        mean=("mean", "mean"),
-        count=("seed", "size"),
         row=("row", "first"),
+        count=("row", "size"),
+        lost=("lost", "sum"),
+        mean=("finite", "mean"),
+        low=("finite", "min"),
+        high=("finite", "max"),
     )
-    return means.fillna({"mean": math.inf})
 
 
 def _best(means: pd.DataFrame) -> tuple[pd.DataFrame, int]:

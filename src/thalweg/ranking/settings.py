@@ -6,7 +6,7 @@ import numpy as np
 
 from ..language import say
 from ..report.sections import Column, Section
-from .choice import Choice
+from .choice import Choice, by_setting
 from .runs import Runs, plain
 
 MOST = 200  # rows that a page shows
@@ -15,20 +15,7 @@ MOST = 200  # rows that a page shows
 def settings(runs: Runs, choice: Choice) -> Section:
     """The settings, best first; of very many the first `MOST`, and how many more there are is said."""
     by = runs.columns.criterion
-    frame = runs.frame.assign(
-        row=np.arange(len(runs.frame)),
-        lost=np.isinf(runs.frame["badness"]),
-        finite=runs.frame["badness"].where(np.isfinite(runs.frame["badness"])),
-    )
-    table = frame.groupby("setting", sort=False).agg(
-        candidate=("candidate", "first"),
-        row=("row", "first"),
-        count=("row", "size"),
-        lost=("lost", "sum"),
-        mean=("finite", "mean"),
-        low=("finite", "min"),
-        high=("finite", "max"),
-    )
+    table = by_setting(runs.frame.assign(row=np.arange(len(runs.frame))))
     table["share"] = table["lost"] / table["count"]
     chosen = set(runs.frame["setting"].iloc[choice.rows])
     shown = table.sort_values(["share", "mean"], kind="stable").head(MOST)
