@@ -315,12 +315,8 @@ class Results:
         """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does not
         apply), seed, fold (of a cross-validation; missing for those trained on all samples), status, step, and its
         losses and metrics: the last ones, or those of the epochs by which the study judges."""
-
-        def read() -> pd.DataFrame:
-            with Store.open(self.path) as store:
-                return store.members()
-
-        return self._once("table", read).copy()
+        with Store.open(self.path) as store:
+            return self._once("table", store.members).copy()
 
     def curves(self, stage: str | None = None) -> pd.DataFrame:
         """member, step, metric, value: one point per member, metric and pass over the data.

@@ -249,7 +249,7 @@ class _Search:
             left = [name for name in left if name.kind == PARAMETER]
         else:
             left = [name for name in left if name.kind not in (METRIC, ATTRIBUTE) and not self.aside(name)]
-        return tuple(name.column for name in left if self.varies(name.column))
+        return tuple(n.column for n in left if self.frame[n.column].astype(str).nunique(dropna=False) > 1)
 
     def aside(self, name: Name) -> bool:
         """Whether it is about how a run went, and not how it was made."""
@@ -260,10 +260,6 @@ class _Search:
             return True
         # A text that differs in every run is its name.
         return not self.numeric(name.column) and len(values) > 2 and values.astype(str).is_unique
-
-    def varies(self, column: str) -> bool:
-        values = self.frame[column]
-        return values.astype(str).nunique(dropna=False) > 1
 
     def titles(self, columns: Sequence[str]) -> dict[str, str]:
         """What each is called, in short where no two are then alike."""

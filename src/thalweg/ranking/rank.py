@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,15 +76,11 @@ class RankedRuns:
             "verdict": self.verdict.to_json(),
         }
 
-    @cached_property
-    def _sections(self) -> list[Section]:
+    def sections(self) -> list[Section]:
+        """Everything that is said of the runs, in order, as the report has it."""
         from .sections import contents
 
         return contents(self.runs, self.choice, self.verdict, factor_of(self.runs))
-
-    def sections(self) -> list[Section]:
-        """Everything that is said of the runs, in order, as the report has it."""
-        return self._sections
 
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""

@@ -132,7 +132,7 @@ def targets(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Sect
         "that never does, also one that diverged, counts as not yet there at the end of its "
         "budget, so a median may be ∞; in means it counts with its whole budget.",
         target=number(ways.target),
-        fresh=say("fresh ") * ways.fresh,
+        fresh=say("fresh ") * verdict.confirmed,
     )
     label = say(
         "Share of runs that have reached a validation loss of {target} against steps.", target=number(ways.target)

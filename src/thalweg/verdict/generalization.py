@@ -202,7 +202,7 @@ def _gap(gap: Interval | None) -> str:
     if gap is None:
         return ""
     if gap.mean < 0:
-        return say("; validation lies {gap} below training", gap=Interval(-gap.mean, -gap.high, -gap.low))
+        return say("; validation lies {gap} below training", gap=gap.times(-1))
     return say("; validation lies {gap} above training", gap=gap)
 
 

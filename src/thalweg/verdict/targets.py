@@ -90,13 +90,11 @@ class Race:
         target: the validation loss.
         reached: optimizer → when, in the order of the verdict.
         seconds_per_step: optimizer → seconds.
-        fresh: whether the runs are those of the confirmation.
     """
 
     target: float
     reached: Mapping[str, Reached]
     seconds_per_step: Mapping[str, float]
-    fresh: bool
 
     def table(self) -> pd.DataFrame:
         """One row per optimizer: runs, those that reached it, median and restricted mean, in steps and seconds."""
@@ -134,7 +132,7 @@ def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: 
         # Of a setting of which every run broke off, its steps so far are all that is known.
         budget = max((e.steps for e in verdict.entries if e.optimizer == name), default=0)
         ways[name] = reached(steps.to_numpy(float), float(budget or losses["step"].max()))
-    return Race(target, ways, {e.optimizer: e.seconds_per_step for e in verdict.entries}, verdict.confirmed)
+    return Race(target, ways, {e.optimizer: e.seconds_per_step for e in verdict.entries})
 
 
 def _by_seed(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
