@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..language import mark, say
-from ..plan.factors import Factor, Setting, shown, words_of
+from ..plan.factors import Factor, shown, words_of
 from ..verdict.answer import answer
 from ..verdict.entries import Verdict
 from ..verdict.sentences import apart, edges, lost_runs, luck, unequal
-from ..verdict.words import called, listed
+from ..verdict.words import called, listed, rest
 from .choice import Choice
 from .runs import Runs
 
@@ -20,24 +20,9 @@ def sentence(factor: Factor, name: str, verdict: Verdict) -> str:
     """The answer, and for what else it holds."""
     several = max(verdict.seeds, *(entry.repeats for entry in verdict.entries)) > 1
     scope = say(" This is about other seeds of the same training on the same data.") if several else ""
-    return answer(factor, name, verdict, described(factor, verdict.best.setting), scope)
-
-
-def described(factor: Factor, setting: Setting) -> str:
-    """A setting in words, apart from what is ranked.
-
-    >>> from thalweg.plan.factors import OPTIMIZER
-    >>> described(Factor(OPTIMIZER, "optimizer", (), {}), Setting("adam", 0.1, "cosine", (("batch_size", 16),)))
-    'rate 0.1, cosine, batch size 16'
-    """
-    known = {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule}
-    words = [
-        say("rate {lr:.3g}", lr=value) if name == "lr" else str(value)
-        for name, value in known.items()
-        if name != factor.name and value != "" and value == value
-    ]
-    words += [f"{words_of(name)} {shown(v)}" for name, v in setting.further if name != factor.name and v is not None]
-    return ", ".join(words)
+    setting = verdict.best.setting
+    further = {name: f"{words_of(name)} {shown(level)}" for name, level in setting.further if level is not None}
+    return answer(factor, name, verdict, rest(factor, setting, further), scope)
 
 
 def notes(factor: Factor, verdict: Verdict, runs: Runs, choice: Choice, comparisons: int) -> Iterator[str]:

@@ -166,8 +166,7 @@ class Fresh:
             chosen: by the search, with whose batch size, loss and regularizer it was run, if not with the setting's.
         """
         sign, there = criterion.sign, self.losses(criterion).settings
-        defaults = [one for one in map(self.plan.default, (setting, chosen)) if one in there]
-        default = defaults[0] if defaults else None
+        default = next((one for one in map(self.plan.default, (setting, chosen)) if one in there), None)
         if default is None or self.losses(criterion).rows([default, setting]) is None:
             return None
         rows = self.cells([default, setting], criterion)

@@ -35,7 +35,11 @@ def sentence(plan: Plan, factor: Factor, name: str, verdict: Verdict) -> str:
         scope = say(" This is about other seeds and other data like these.")
     elif verdict.seeds > 1:
         scope = say(" This is about other seeds on this very split of the data.")
-    return answer(factor, name, verdict, rest(plan, factor, verdict.best.setting), scope)
+    return answer(factor, name, verdict, _rest(plan, factor, verdict.best.setting), scope)
+
+
+def _rest(plan: Plan, factor: Factor, setting: Setting) -> str:
+    return rest(factor, setting, {name: plan[name].called(level) for name, level in plan.told(setting).items()})
 
 
 def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> Iterator[str]:
@@ -353,7 +357,7 @@ def turned(plan: Plan, factor: Factor, chosen: Sequence[Setting], verdict: Verdi
         chosen: the setting of each level that was best in the search.
     """
     best = {entry.setting for entry in verdict.entries}
-    if words := [f"{shown(s[factor.name])} {rest(plan, factor, s)}" for s in chosen if s not in best]:
+    if words := [f"{shown(s[factor.name])} {_rest(plan, factor, s)}" for s in chosen if s not in best]:
         yield say(
             "Of the settings that were run again, another one was best with fresh seeds than in the "
             "search, which had {words}; what is said allows for that pick.",

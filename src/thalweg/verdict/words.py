@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from ..language import mark, say
 from ..plan.factors import Factor, Level, Setting
-from ..plan.plan import Plan
 
 
 def percent(share: float) -> str:
@@ -18,15 +18,19 @@ def percent(share: float) -> str:
     return written.replace("-", "−").replace("inf", "∞").replace("∞%", "∞")
 
 
-def rest(plan: Plan, factor: Factor, setting: Setting) -> str:
-    """The setting apart from the factor that is ranked."""
-    words = {
-        "optimizer": setting.optimizer,
-        "lr": say("rate {lr:.3g}", lr=setting.lr),
-        "schedule": setting.schedule,
-        **{name: plan[name].called(level) for name, level in plan.told(setting).items()},
-    }
-    return ", ".join(text for name, text in words.items() if name != factor.name)
+def rest(factor: Factor, setting: Setting, further: Mapping[str, str]) -> str:
+    """The setting apart from the factor that is ranked, and from what runs made elsewhere do not say.
+
+    Args:
+        further: its other factors, in words.
+
+    >>> from thalweg.plan.factors import OPTIMIZER
+    >>> rest(Factor(OPTIMIZER, "optimizer", (), {}), Setting("adam", 0.1, ""), {"batch_size": "batch size 16"})
+    'rate 0.1, batch size 16'
+    """
+    rate = "" if math.isnan(setting.lr) else say("rate {lr:.3g}", lr=setting.lr)
+    words = {"optimizer": setting.optimizer, "lr": rate, "schedule": setting.schedule, **further}
+    return ", ".join(text for name, text in words.items() if text and name != factor.name)
 
 
 def called(factor: Factor, level: Level) -> str:
