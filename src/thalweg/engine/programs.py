@@ -335,20 +335,17 @@ class Programs:
         repeats = list(itertools.product(seeds, folds))
         states = max(map(plan.states_of, settings))
         cores = 1 if isinstance(self.problem.train, DataLoader) else self.at_once
-        blocks: list[list[Setting]] = []
-        for group in sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0])):
+
+        def cuts(group: list[Setting], fewest: int = cores // (len(repeats) * len(groups))) -> list[list[Setting]]:
             size = self.most(group[0], states)
             size = min(size, self._limits.get(self.of(group[0]), size), FEW if self.alone(group[0]) else size)
-            members = [plan.member(s, 0) for s in group]
-            cuts = cut(members, size, cores // (len(repeats) * len(groups)))
-            blocks += [[group[k] for k in places] for places in cuts]
-        spare = -len(blocks) * len(repeats) % cores
-        last = [[group[k] for k in places] for places in cut(members, size, len(cuts) + spare)]
-        return [
-            (seed, block, fold)
-            for place, (seed, fold) in enumerate(repeats, 1)
-            for block in (blocks if place < len(repeats) else [*blocks[: -len(cuts)], *last])
-        ]
+            return [[group[k] for k in places] for places in cut([plan.member(s, 0) for s in group], size, fewest)]
+
+        *longer, shortest = sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0]))
+        before, usual = [block for group in longer for block in cuts(group)], cuts(shortest)
+        spare = -len(repeats) * (len(before) + len(usual)) % cores
+        blocks = [[*before, *usual]] * (len(repeats) - 1) + [[*before, *cuts(shortest, len(usual) + spare)]]
+        return [(seed, block, fold) for (seed, fold), some in zip(repeats, blocks, strict=True) for block in some]
 
     def most(self, setting: Setting, states: int) -> int:
         """Members of a block whose optimizers keep so many states per weight."""
