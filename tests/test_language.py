@@ -21,7 +21,9 @@ from thalweg.errors import UsageError
 from thalweg.formulas import FORMULAS
 from thalweg.language import LANGUAGES, language, say, speaking
 from thalweg.languages import use_language
+from thalweg.plan.factors import Setting
 from thalweg.study.study import Study
+from thalweg.suites.sections import described
 
 ROOT = Path(thalweg.__file__).parent
 OTHERS = LANGUAGES[1:]
@@ -242,3 +244,15 @@ def test_surfaces_losses_sizes_and_probes_are_refused_in_korean() -> None:
             thalweg.size(layer, (3,))
         with pytest.raises(UsageError, match=r"^신경망의 손실은 데이터가 있어야 정해집니다"):
             thalweg.landscape(layer)
+
+
+def test_a_setting_of_further_factors_is_in_korean() -> None:
+    runs = [
+        {"optimizer": optimizer, "lr": 0.01, "batch_size": size, "seed": seed, "validation_loss": loss + size + seed}
+        for optimizer, loss in (("adam", 1.0), ("sgd", 2.0))
+        for size in (16, 32)
+        for seed in range(3)
+    ]
+    with speaking("ko"):
+        assert "배치 크기 16" in thalweg.rank(runs).sentence
+        assert described(Setting("adam", 0.01, "cosine", (("batch_size", 16),))).endswith("배치 크기 16")

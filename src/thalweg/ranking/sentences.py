@@ -21,7 +21,7 @@ def sentence(factor: Factor, name: str, verdict: Verdict) -> str:
     several = max(verdict.seeds, *(entry.repeats for entry in verdict.entries)) > 1
     scope = say(" This is about other seeds of the same training on the same data.") if several else ""
     setting = verdict.best.setting
-    further = {name: f"{words_of(name)} {shown(level)}" for name, level in setting.further if level is not None}
+    further = {name: f"{say(words_of(name))} {shown(level)}" for name, level in setting.further if level is not None}
     return answer(factor, name, verdict, rest(factor, setting, further), scope)
 
 

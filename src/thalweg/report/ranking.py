@@ -269,7 +269,7 @@ def _beside_default(entry: Entry, further: Sequence[str]) -> Row:
     if default is None:
         return row
     levels = {name: default.further[name] for name in further}
-    words = [f"{words_of(name)} {shown(value)}" for name, value in levels.items() if value is not None]
+    words = [f"{say(words_of(name))} {shown(value)}" for name, value in levels.items() if value is not None]
     lost = math.isinf(default.difference.mean) and math.isinf(entry.value.mean)
     return row | {
         **levels,

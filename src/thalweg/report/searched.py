@@ -81,7 +81,7 @@ def importance(plan: Plan, table: pd.DataFrame) -> Section:
         Column("grid", "Runs of", "name"),
         *(_share(level(name).title, (name,)) for name in dict.fromkeys(name for one in shares for name in one.main)),
         *(
-            [_share(" × ".join([level(pair[0]).title, words_of(pair[1])]), pair) for pair in pairs]
+            [_share(" × ".join([level(pair[0]).title, say(words_of(pair[1]))]), pair) for pair in pairs]
             if len(pairs) <= MOST_PAIRS
             else [Column("two", "Two together", "percent")]
         ),

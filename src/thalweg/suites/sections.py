@@ -273,7 +273,7 @@ def described(setting: Setting) -> str:
     >>> described(Setting("adam", 0.01, "cosine", (("batch_size", 16), ("beta2", None))))
     'adam, rate 0.01, cosine, batch size 16'
     """
-    further = (f"{words_of(name)} {shown(level)}" for name, level in setting.further if level is not None)
+    further = (f"{say(words_of(name))} {shown(level)}" for name, level in setting.further if level is not None)
     return ", ".join([setting.optimizer, say("rate {lr:.4g}", lr=setting.lr), setting.schedule, *further])
 
 
