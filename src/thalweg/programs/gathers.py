@@ -10,8 +10,8 @@ import torch
 from . import rows
 from .assembly import loops_over
 from .dims import ONE, Affine, Dim
-from .operations import Context, Uncovered, aten, element, rule, start_of
-from .values import Index, Shape, Value, broadcast, expanded, permuted, selected, sliced, with_axes, with_axis
+from .operations import Context, Uncovered, aten, element, rule
+from .values import Index, Shape, Value, broadcast, expanded, permuted, with_axes, with_axis
 
 
 class _Read:
@@ -177,21 +177,3 @@ def _arg_extreme(c: Context, x: Value, axis: int | None = None, keep: bool = Fal
     largest = c.target == aten.argmax.default
     out = rows.first_extreme(c.assembly, x, axis, largest)
     return with_axis(out, axis) if keep else out
-
-
-@rule(aten.select_scatter.default)
-def _select_scatter(c: Context, x: Value, source: Value, axis: int, at: Any) -> Value:
-    axis %= x.rank
-    out = c.assembly.store(x, dense=True)
-    c.assembly.store(source, selected(out, axis, start_of(at, x.shape[axis])))
-    return out
-
-
-@rule(aten.slice_scatter.default)
-def _slice_scatter(
-    c: Context, x: Value, source: Value, axis: int = 0, start: Any = None, end: Any = None, step: int = 1
-) -> Value:
-    axis %= x.rank
-    out = c.assembly.store(x, dense=True)
-    c.assembly.store(source, sliced(out, axis, start_of(start, x.shape[axis]), source.shape[axis], step))
-    return out

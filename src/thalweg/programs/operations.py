@@ -196,9 +196,9 @@ def _copy(c: Context, x: Value, source: Value, *_: Any) -> Value:
     return expanded(converted(source, x.dtype), x.shape)
 
 
-@rule(aten.full.default, aten.full_like.default)
-def _full(c: Context, _: Any, number: Any, **options: Any) -> Value:
-    return c.constant(c.shape, c.dtype, number)
+@rule(aten.full.default, aten.full_like.default, aten.scalar_tensor.default)
+def _full(c: Context, *given: Any, **options: Any) -> Value:
+    return c.constant(c.shape, c.dtype, given[-1])
 
 
 @rule(
@@ -217,11 +217,6 @@ def _zeros(c: Context, *_: Any, **options: Any) -> Value:
 @rule(aten.ones.default, aten.ones_like.default, aten.new_ones.default)
 def _ones(c: Context, *_: Any, **options: Any) -> Value:
     return c.constant(c.shape, c.dtype, 1)
-
-
-@rule(aten.scalar_tensor.default)
-def _scalar(c: Context, number: Any, **options: Any) -> Value:
-    return c.constant((), c.dtype, number)
 
 
 @rule(aten.arange.start_step)
@@ -243,15 +238,11 @@ def _permute(c: Context, x: Value, order: Sequence[int]) -> Value:
     return permuted(x, order)
 
 
-@rule(aten.t.default, view=True)
-def _t(c: Context, x: Value) -> Value:
-    return permuted(x, [1, 0]) if x.rank == 2 else x
-
-
-@rule(aten.transpose.int, view=True)
-def _transpose(c: Context, x: Value, a: int, b: int) -> Value:
+@rule(aten.t.default, aten.transpose.int, view=True)
+def _transpose(c: Context, x: Value, a: int = 0, b: int = -1) -> Value:
     order = list(range(x.rank))
-    order[a], order[b] = order[b], order[a]
+    if order:
+        order[a], order[b] = order[b], order[a]
     return permuted(x, order)
 
 
@@ -326,10 +317,13 @@ def _diagonal(c: Context, x: Value, offset: int = 0, dim1: int = 0, dim2: int = 
     return diagonal(x, offset, dim1, dim2, c.shape[-1])
 
 
-@rule(aten.diagonal_scatter.default)
-def _diagonal_scatter(c: Context, x: Value, source: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
+@rule(aten.diagonal_scatter.default, aten.select_scatter.default, aten.slice_scatter.default)
+def _into_view(c: Context, x: Value, source: Value, *where: Any, **named: Any) -> Value:
+    """x with the source in place of a view of it."""
     out = c.assembly.store(x, dense=True)
-    c.assembly.store(source, diagonal(out, offset, dim1, dim2, source.shape[-1]))
+    view = {aten.diagonal_scatter: _diagonal, aten.select_scatter: _select, aten.slice_scatter: _slice}
+    of_source = Context(c.assembly, [source.shape], [source.dtype])
+    c.assembly.store(source, view[c.target.overloadpacket](of_source, out, *where, **named))
     return out
 
 
