@@ -64,23 +64,12 @@ def _elu(c: Context, x: Value, alpha: float = 1, scale: float = 1, input_scale: 
     return c.pointwise(elu, x, cost=25)
 
 
-def _scaled(alpha: float, how: str) -> Callable[..., Any]:
-    return lambda e, x, y: getattr(e, how)(x, y if alpha == 1 else e.mul(y, alpha))
-
-
-@rule(aten.add.Tensor, aten.add.Scalar)
+@rule(aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar, aten.rsub.Tensor, aten.rsub.Scalar)
 def _add(c: Context, x: Any, y: Any, alpha: float = 1) -> Value:
-    return c.pointwise(_scaled(alpha, "add"), x, y)
-
-
-@rule(aten.sub.Tensor, aten.sub.Scalar)
-def _sub(c: Context, x: Any, y: Any, alpha: float = 1) -> Value:
-    return c.pointwise(_scaled(alpha, "sub"), x, y)
-
-
-@rule(aten.rsub.Scalar, aten.rsub.Tensor)
-def _rsub(c: Context, x: Any, y: Any, alpha: float = 1) -> Value:
-    return _sub(c, y, x, alpha)
+    """x + αy or x − αy; y − αx of rsub."""
+    name = c.target.overloadpacket.__name__
+    x, y, how = (y, x, "sub") if name == "rsub" else (x, y, name)
+    return c.pointwise(lambda e, a, b: getattr(e, how)(a, b if alpha == 1 else e.mul(b, alpha)), x, y)
 
 
 @rule(aten.mul.Tensor, aten.mul.Scalar)
@@ -138,23 +127,18 @@ def _pow(c: Context, x: Value, y: Any) -> Value:
 
 
 @rule(aten.clamp.default, aten.clamp_min.default, aten.clamp_max.default, aten.hardtanh.default)
+@rule(aten.clamp.Tensor, aten.clamp_min.Tensor, aten.clamp_max.Tensor)
 def _clamp(c: Context, x: Value, low: Any = None, high: Any = None) -> Value:
     if c.target == aten.hardtanh.default:
         low, high = -1 if low is None else low, 1 if high is None else high
-    if c.target == aten.clamp_max.default:
+    if c.target in (aten.clamp_max.default, aten.clamp_max.Tensor):
         low, high = None, low
-    if low is not None:
-        x = c.pointwise(lambda e, a, b: e.choose(e.compare("<", a, b), b, a), x, low)
-    return x if high is None else c.pointwise(lambda e, a, b: e.choose(e.compare(">", a, b), b, a), x, high)
-
-
-@rule(aten.clamp.Tensor, aten.clamp_min.Tensor, aten.clamp_max.Tensor)
-def _clamp_by(c: Context, x: Value, low: Any = None, high: Any = None) -> Value:
-    if c.target == aten.clamp_max.Tensor:
-        low, high = None, low
-    if low is not None:
-        x = c.pointwise("maximum", x, low)
-    return x if high is None else c.pointwise("minimum", x, high)
+    for end, beyond, of_tensors in ((low, "<", "maximum"), (high, ">", "minimum")):
+        if isinstance(end, Value):  # whose NaN counts
+            x = c.pointwise(of_tensors, x, end)
+        elif end is not None:
+            x = c.pointwise(lambda e, a, b, how=beyond: e.choose(e.compare(how, a, b), b, a), x, end)
+    return x
 
 
 @rule(aten.leaky_relu.default)
@@ -162,18 +146,23 @@ def _leaky(c: Context, x: Value, slope: float = 0.01) -> Value:
     return c.pointwise(lambda e, a: e.choose(e.compare(">", a, 0.0), a, e.mul(a, slope)), x, cost=2)
 
 
-def _compared(name: str, how: str) -> None:
-    @rule(getattr(aten, name).Tensor, getattr(aten, name).Scalar)
-    def compare(c: Context, x: Any, y: Any) -> Value:
-        kinds = [v.dtype for v in (x, y) if isinstance(v, Value)]
+def _compared(*targets: Any, how: str | Callable[..., Any]) -> None:
+    """Registers operations on elements of their operands' dtype, which is not that of the result."""
+
+    @rule(*targets)
+    def compare(c: Context, *operands: Any) -> Value:
+        kinds = [v.dtype for v in operands if isinstance(v, Value)]
         kind = torch.promote_types(*kinds) if len(kinds) == 2 else kinds[0]
-        if len(kinds) == 1 and not kind.is_floating_point and any(isinstance(v, float | Share) for v in (x, y)):
+        if len(kinds) == 1 and not kind.is_floating_point and any(isinstance(v, float | Share) for v in operands):
             kind = torch.float32
-        return c.pointwise(lambda e, a, b: e.compare(how, a, b), x, y, of=kind)
+        return c.pointwise(how, *operands, of=kind)
 
 
 for _name, _how in (("eq", "=="), ("ne", "!="), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">=")):
-    _compared(_name, _how)
+    _compare = getattr(aten, _name)
+    _compared(_compare.Tensor, _compare.Scalar, how=lambda e, a, b, how=_how: e.compare(how, a, b))
+_compared(aten.isnan.default, how="isnan")
+_compared(aten.isinf.default, how=lambda e, a: e.compare("==", e.abs(a), math.inf))
 
 
 @rule(aten.where.self, aten.where.ScalarOther, aten.where.ScalarSelf, aten.where.Scalar)
@@ -184,13 +173,3 @@ def _where(c: Context, condition: Value, x: Any, y: Any) -> Value:
     flag, x, y = (c.spread(v, shape) for v in (flag, x, y))
     cost = 1 + flag.cost + x.cost + y.cost
     return Value(shape, c.dtype, lambda e, i: e.choose(flag.at(e, i), x.at(e, i), y.at(e, i)), None, cost)
-
-
-@rule(aten.isnan.default)
-def _isnan(c: Context, x: Value) -> Value:
-    return c.pointwise("isnan", x, of=x.dtype)
-
-
-@rule(aten.isinf.default)
-def _isinf(c: Context, x: Value) -> Value:
-    return c.pointwise(lambda e, a: e.compare("==", e.abs(a), math.inf), x, of=x.dtype)

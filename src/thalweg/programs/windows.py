@@ -118,8 +118,7 @@ def _weights(c: Context, w: Value, groups: int) -> Value:
 def _weights_back(c: Context, flat: Value, like: Sequence[Dim]) -> Value:
     """(groups, first, points × second) as w's (first, second, *kernel)."""
     first, second, *kernel = like
-    last = c.reshaped(flat, (first, *kernel, second))
-    return permuted(last, [0, last.rank - 1, *range(1, last.rank - 1)])
+    return channels_first(c.reshaped(flat, (first, *kernel, second)))
 
 
 def spread_out(
@@ -229,9 +228,7 @@ def _by_weights(c: Context, g: Value, x: Value, windows: Windows, groups: int) -
 
 def _from_rows(c: Context, flat: Value, last: Sequence[Dim]) -> Value:
     """(groups, positions, channels of a group) as (batch, channels, *size)."""
-    if flat.shape[0] != ONE:
-        flat = permuted(flat, [1, 0, 2])
-    return channels_first(c.reshaped(flat, last))
+    return channels_first(c.reshaped(permuted(flat, [1, 0, 2]), last))
 
 
 @rule(aten.convolution_backward.default)
