@@ -139,16 +139,12 @@ def update_model(
     loss: float = float("nan"),
 ) -> None:
     """One step of all tensors of a model; arguments as of `update`, for each of them."""
-    values, given = {**formula.hyperparameters, **(hyperparameters or {})}, []
+    values, updates = {**formula.hyperparameters, **(hyperparameters or {})}, []
     for w, g, own in zip(weights, gradients, states, strict=True):
         form = formula.of_shape(w.shape)
-        given.append((form.equations, w, g, dict(zip(form.states, own, strict=True))))
-    passed = [scalars(equations, values, own, t, loss) for equations, _, _, own in given]
-    rest = [(e, w, g, own, p) for (e, w, g, own), p in zip(given, passed, strict=True) if not e.elementwise]
-    for (equations, w, g, own), numbers in zip(given, passed, strict=True):
-        if equations.elementwise:
-            _each(equations, w, g, own, numbers)
-    updates = [TensorUpdate(e, w, g, [own[n] for n, _ in lower(e).states], p) for e, w, g, own, p in rest]
+        equations, named = form.equations, dict(zip(form.states, own, strict=True))
+        passed = scalars(equations, values, named, t, loss)
+        updates.append(TensorUpdate(equations, w, g, [named[n] for n, _ in lower(equations).states], passed))
     for update, (new, after) in zip(updates, staged.advance_apart(updates), strict=True):
         update.w.copy_(new)
         for state, value in zip(update.states, after, strict=True):
@@ -166,16 +162,6 @@ def scalars(
     for state, value in zip(single, advanced, strict=True):
         state.fill_(float(value))
     return [float(p) for p in passed]
-
-
-def _each(equations: Equations, w: Tensor, g: Tensor, states: Mapping[str, Tensor], passed: Sequence[float]) -> None:
-    """A step by itself of every weight."""
-    each = [states[name] for name, _ in lower(equations).states]
-    step, *new = body(equations)(g, w, *each, *passed)
-    after = [tensor(value, w).expand_as(w).clone() for value in new]  # a new value may be an old state
-    w.add_(step)
-    for state, value in zip(each, after, strict=True):
-        state.copy_(value)
 
 
 def lookahead(
