@@ -31,6 +31,8 @@ _NAMES |= {name: f"Math.{name}" for name in _MATH.split()} | {name: f"special.{n
 class JavaScript(Printer):
     """Prints an expression."""
 
+    both, either = "&&", "||"
+
     def call(self, function: str, *arguments: str) -> str:
         return f"{_NAMES[function]}({', '.join(arguments)})"
 
@@ -44,12 +46,6 @@ class JavaScript(Printer):
 
     def _print_Symbol(self, expr: sp.Symbol) -> str:
         return expr.name if expr.name.startswith("_") else f"${expr.name}"
-
-    def _print_And(self, expr: sp.And) -> str:
-        return f"({' && '.join(self._sorted(expr.args))})"
-
-    def _print_Or(self, expr: sp.Or) -> str:
-        return f"({' || '.join(self._sorted(expr.args))})"
 
     def _print_Heaviside(self, expr: Any) -> str:
         return f"(0.5 + 0.5*Math.sign({self._print(expr.args[0])}))"  # ½ at 0, as `tw.function` reads it

@@ -154,6 +154,8 @@ class Printer(StrPrinter):
     powers as one division (`ratio`); whole exponents stay whole (`power`).
     """
 
+    both, either = "&", "|"
+
     def number(self, value: float) -> str:
         return repr(value)
 
@@ -245,10 +247,10 @@ class Printer(StrPrinter):
         return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"
 
     def _print_And(self, expr: sp.And) -> str:
-        return f"({' & '.join(self._sorted(expr.args))})"
+        return f"({f' {self.both} '.join(self._sorted(expr.args))})"
 
     def _print_Or(self, expr: sp.Or) -> str:
-        return f"({' | '.join(self._sorted(expr.args))})"
+        return f"({f' {self.either} '.join(self._sorted(expr.args))})"
 
     def _print_Not(self, expr: sp.Not) -> str:
         return self.call("logical_not", self._print(expr.args[0]))
