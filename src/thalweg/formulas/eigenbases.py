@@ -128,15 +128,11 @@ def soap(
         x = a.T @ x if left else x
         return x @ b if right else x
 
-    def back(x: Any, a: Any, b: Any) -> Any:
-        x = a @ x if left else x
-        return x @ b.T if right else x
-
+    back = row_basis.T, column_basis.T
     rotated = turned(g, row_basis, column_basis)
     m, v = kept1 * m + (1 - kept1) * rotated, kept2 * v + (1 - kept2) * rotated**2
     size = lr * sqrt(1 - beta2**steps) / (1 - beta1**steps)
-    step = -size * back(m / (sqrt(v) + eps), row_basis, column_basis)
-    old = row_basis, column_basis
+    step = -size * turned(m / (sqrt(v) + eps), *back)
     sorted_v = v
     if left:
         rows = shampoo_beta * rows + (1 - shampoo_beta) * (g @ g.T)
@@ -147,6 +143,6 @@ def soap(
         column_basis, order = renewed(columns, column_basis, begun, renew)
         sorted_v = sort_columns(sorted_v, order)
     if left or right:
-        m, v = where(renew, turned(back(m, *old), row_basis, column_basis), m), where(renew, sorted_v, v)
+        m, v = where(renew, turned(turned(m, *back), row_basis, column_basis), m), where(renew, sorted_v, v)
     states = {"rows": rows, "columns": columns, "row_basis": row_basis, "column_basis": column_basis}
     return Update(step - where(begun, lr * weight_decay, 0) * (w + step), m=m, v=v, **states)
