@@ -47,6 +47,12 @@ class _Mixing(OnBatch):
         uniform = torch.rand(3, generator=generator, dtype=torch.float64)  # λ, and the middle of the box
         return uniform, torch.randperm(len(inputs), generator=generator)
 
+    def amounts(self, strengths: np.ndarray, draws: Tensors, inputs: Tensor) -> np.ndarray:
+        """λ ~ Beta(α, α) of each member, all at one quantile."""
+        from scipy.special import betaincinv  # which takes longer to import than all of this room
+
+        return betaincinv(strengths, strengths, draws[0][0].item())
+
     @staticmethod
     def criterion(loss: Loss) -> Loss:
         """The loss, able to take mixed class ids: λ loss(outputs, first) + (1 − λ) loss(outputs, second)."""
@@ -58,13 +64,6 @@ class _Mixing(OnBatch):
             batch="inputs, targets = mix(inputs, targets, seed=SEED, step=step)",
             criterion="mix.criterion({})",
         )
-
-
-def _shares(strengths: np.ndarray, draws: Tensors) -> np.ndarray:
-    """λ ~ Beta(α, α) of each member, all at one quantile."""
-    from scipy.special import betaincinv  # which takes longer to import than all of this room
-
-    return betaincinv(strengths, strengths, draws[0][0].item())
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,6 @@ class MixUp(_Mixing):
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
         real_inputs(self, inputs)
         _mixable(self, targets)
-
-    def amounts(self, strengths: np.ndarray, draws: Tensors, inputs: Tensor) -> np.ndarray:
-        return _shares(strengths, draws)
 
     def batch(self, inputs: Tensor, targets: Any, draws: Tensors, amounts: Tensors) -> tuple[Tensor, Any]:
         share, partner = amounts[0], draws[1]
@@ -125,7 +121,7 @@ class CutMix(_Mixing):
     def amounts(self, strengths: np.ndarray, draws: Tensors, inputs: Tensor) -> np.ndarray:
         """(members, 5): λ after clipping, and top, bottom, left and right of the box."""
         size = np.array(inputs.shape[-2:])
-        shares = _shares(strengths, draws)  # (members, 1)
+        shares = super().amounts(strengths, draws, inputs)  # (members, 1)
         sides = np.floor(size * np.sqrt(1 - shares))
         middle = np.floor(size * draws[0][1:].numpy())
         low = np.clip(middle - sides // 2, 0, size)
