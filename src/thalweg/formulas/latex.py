@@ -268,7 +268,18 @@ class _Plain(StrPrinter):
         return f"orthogonal({self._print(expr.args[0])}, steps={expr.args[1]})"
 
 
-# What stands before the brackets of a word for tensors, where that is not the word.
+# How words for tensors are written: of their arguments {0} and {1}, or of these as factors, {a} and {b}.
+_WRITTEN = {
+    "norm": r"\left\lVert {0} \right\rVert",
+    "dot": r"\left\langle {0}, {1} \right\rangle",
+    "total": r"\sum_{{\text{{model}}}} {a}",
+    "matmul": r"{a} \cdot {b}",
+    "transpose": r"{a}^{{\top}}",
+    "matrix_power": r"{a}^{{{1}}}",
+    "identity": "I",
+    "orthogonal": r"\operatorname{{NS}}_{{{1}}}\left({0}\right)",
+}
+# What stands before the brackets of the others, where that is not the word.
 _CALLED = {"rms": "RMS", "row_mean": "rowmean", "column_mean": "colmean", "eigenvectors": "eig", "diagonal": "diag"}
 _CALLED |= {"sort_columns": "sort", "qr": "QR", "resolution": "eps"}
 
@@ -323,38 +334,16 @@ class _Paper(LatexPrinter):
         return f"{minus}\\frac{{{text}}}{{{self._product(below)}}}" if below else minus + text
 
     def _print_OperationBase(self, expr: Any) -> str:
-        name = type(expr).__name__
-        return rf"\operatorname{{{_CALLED.get(name, name)}}}\left({', '.join(map(self._print, expr.args))}\right)"
+        name, each = type(expr).__name__, [*map(self._print, expr.args)]
+        if name in _WRITTEN:
+            return _WRITTEN[name].format(*each, a=self._factor(expr.args[0]), b=self._factor(expr.args[-1]))
+        return rf"\operatorname{{{_CALLED.get(name, name)}}}\left({', '.join(each)}\right)"
 
     def _print_Pow(self, expr: Any) -> str:
         base, exponent = expr.as_base_exp()
         if isinstance(base, OperationBase) and not (exponent.is_Rational and exponent.q == 2):
             return rf"{self._factor(base)}^{{{self._print(exponent)}}}"
         return super()._print_Pow(expr)
-
-    def _print_norm(self, expr: Any) -> str:
-        return rf"\left\lVert {self._print(expr.args[0])} \right\rVert"
-
-    def _print_dot(self, expr: Any) -> str:
-        return rf"\left\langle {', '.join(map(self._print, expr.args))} \right\rangle"
-
-    def _print_total(self, expr: Any) -> str:
-        return rf"\sum_{{\text{{model}}}} {self._factor(expr.args[0])}"
-
-    def _print_matmul(self, expr: Any) -> str:
-        return r" \cdot ".join(map(self._factor, expr.args))
-
-    def _print_transpose(self, expr: Any) -> str:
-        return rf"{self._factor(expr.args[0])}^{{\top}}"
-
-    def _print_matrix_power(self, expr: Any) -> str:
-        return rf"{self._factor(expr.args[0])}^{{{self._print(expr.args[1])}}}"
-
-    def _print_identity(self, expr: Any) -> str:
-        return "I"
-
-    def _print_orthogonal(self, expr: Any) -> str:
-        return rf"\operatorname{{NS}}_{{{expr.args[1]}}}\left({self._print(expr.args[0])}\right)"
 
     def _factor(self, expr: Any) -> str:
         apart = expr.is_Add or expr.is_Mul or expr.is_Pow or expr.is_Piecewise or isinstance(expr, total | matmul)
