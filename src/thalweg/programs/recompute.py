@@ -12,6 +12,7 @@ values are alive. Several counts of segments are tried, and memory is counted in
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,11 +56,7 @@ def peak(graph: fx.Graph) -> int:
         if root.op == "call_function":
             changes[storages.place[root]] += storages.bytes[root]
             changes[last + 1] -= storages.bytes[root]
-    most = now = 0
-    for change in changes:
-        now += change
-        most = max(most, now)
-    return most
+    return max(itertools.accumulate(changes))
 
 
 class Storages:
@@ -117,8 +114,7 @@ def _cuts(storages: Storages, turn: int, count: int) -> list[int]:
             alive[begin + 1] += storages.bytes[root]
             alive[last + 1] -= storages.bytes[root]
             made[begin] += storages.bytes[root] if used[root] > turn else 0
-    for k in range(1, len(alive)):
-        alive[k] += alive[k - 1]
+    alive = [*itertools.accumulate(alive)]
     share, cuts, begun, held = sum(made) / count, list[int](), 0, 0
     for k, size in enumerate(made):
         held += size
