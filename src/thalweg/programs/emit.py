@@ -39,6 +39,18 @@ def _as(kind: Any, like: Any) -> Any:
     return ir.VectorType(kind, like.count) if isinstance(like, ir.VectorType) else kind
 
 
+def _instruction(whole: str, real: str) -> Callable[[Any, Any, Any], Any]:
+    """A method for a and b: the builder's instruction for whole numbers, or for real ones."""
+
+    def apply(self: Arithmetic, a: Any, b: Any) -> Any:
+        b = self.like(b, a)
+        if isinstance(a.type, ir.IntType):
+            return getattr(self.builder, whole)(a, b)
+        return getattr(self.builder, real)(a, b, flags=FLAGS)
+
+    return apply
+
+
 class Arithmetic:
     """Operations on values, written by `builder`. A `Probe` (see `loops.py`) has the same ones and writes nothing."""
 
@@ -74,30 +86,13 @@ class Arithmetic:
 
     # arithmetic
 
-    def _two(self, whole: str, real: str, a: Any, b: Any) -> Any:
-        if isinstance(a.type, ir.IntType):
-            return getattr(self.builder, whole)(a, b)
-        return getattr(self.builder, real)(a, b, flags=FLAGS)
-
-    def add(self, a: Any, b: Any) -> Any:
-        return self._two("add", "fadd", a, self.like(b, a))
+    add, sub, mul = _instruction("add", "fadd"), _instruction("sub", "fsub"), _instruction("mul", "fmul")
+    div = _instruction("sdiv", "fdiv")
+    rest = _instruction("srem", "frem")  # what is left of a after whole b, with the sign of a
 
     def total(self, a: Any, b: Any) -> Any:
         """a + b, one of the steps of a sum."""
         return self.builder.add(a, b) if isinstance(a.type, ir.IntType) else self.builder.fadd(a, b, flags=SUMS)
-
-    def sub(self, a: Any, b: Any) -> Any:
-        return self._two("sub", "fsub", a, self.like(b, a))
-
-    def mul(self, a: Any, b: Any) -> Any:
-        return self._two("mul", "fmul", a, self.like(b, a))
-
-    def div(self, a: Any, b: Any) -> Any:
-        return self._two("sdiv", "fdiv", a, self.like(b, a))
-
-    def rest(self, a: Any, b: Any) -> Any:
-        """What is left of a after whole b, with the sign of a."""
-        return self._two("srem", "frem", a, self.like(b, a))
 
     def neg(self, a: Any) -> Any:
         return self.sub(self.number(0, a), a) if isinstance(a.type, ir.IntType) else self.builder.fneg(a, flags=FLAGS)
