@@ -253,10 +253,15 @@ def kernel_step(
             row[name].fill_(value)
 
 
+def cpu_source(equations: Equations) -> str:
+    """The text of the float32 loop for the CPU."""
+    return numba_cpu.Source(equations, Formats.plain(equations, "float32"), UPDATE_ONLY).text()
+
+
 @functools.cache
 def machine_code(equations: Equations) -> tuple[str, str]:
     """LLVM and assembly of the float32 loop; compiled anew, because Numba shows neither of cached code."""
     scope: dict[str, Any] = {}
-    exec(numba_cpu.source(equations, "float32").replace("cache=True", "cache=False"), scope)
+    exec(cpu_source(equations).replace("cache=True", "cache=False"), scope)
     loop = scope["segments"]
     return loop.inspect_llvm(), loop._library.get_asm_str()

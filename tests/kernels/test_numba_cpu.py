@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from tests.harness import ELEMENTWISE, kernel_step, machine_code, numba_update
+from tests.harness import ELEMENTWISE, cpu_source, kernel_step, machine_code, numba_update
 from thalweg.formulas import Formula, get
 from thalweg.kernels import generated, numba_cpu, threads, torch_ref
 
@@ -146,7 +146,7 @@ def test_the_loop_runs_on_vectors(name: str) -> None:
     assert "vector.body" in llvm
     assert "vector.memcheck" not in llvm  # the alias scopes spare it
     assert re.search(r"v(mul|add|sub|fm|fnm)\w*ps\s.*[yz]mm", assembly)
-    if "_sqrt(" in numba_cpu.source(get(name).equations, "float32").split("def segments")[1]:
+    if "_sqrt(" in cpu_source(get(name).equations).split("def segments")[1]:
         assert re.search(r"vsqrtps\s.*[yz]mm", assembly)
 
 

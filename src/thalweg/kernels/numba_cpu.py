@@ -110,7 +110,7 @@ def rows_text(
         yield f"        _store_float64(_row_states, {len(single)}*_r + {k}, 99, _after_{name})"
 
 
-class _Source(Layout):
+class Source(Layout):
     """The text of one kernel."""
 
     def __init__(self, equations: Equations, formats: Formats, fused: FusedOptions) -> None:
@@ -244,13 +244,6 @@ _SEGMENTS = ("_address", "_length", "_row", "_active", "_scalars", "_fused", "_n
 _ROWS = ("_t", "_loss", "_table", "_row_states", "_scalars", "_active")
 
 
-def source(equations: Equations, formats: Formats | str, fused: FusedOptions = UPDATE_ONLY) -> str:
-    """The kernel's Python source, for Numba; `formats` may be the one dtype of everything."""
-    if isinstance(formats, str):
-        formats = Formats.plain(equations, formats)
-    return _Source(equations, formats, fused).text()
-
-
 @dataclass(frozen=True)
 class Kernel:
     """A formula compiled for one set of formats.
@@ -317,7 +310,7 @@ def compiled(equations: Equations, formats: Formats | torch.dtype, fused: FusedO
 @functools.cache
 def _compiled(equations: Equations, formats: Formats, fused: FusedOptions) -> Kernel:
     assert equations.elementwise, "it looks beyond one weight, see staged.py"
-    source = _Source(equations, formats, fused)
+    source = Source(equations, formats, fused)
     generated = module(source.text(), equations.name)
     return Kernel(equations, generated.segments, generated.rows, len(source.single), source.columns)
 
@@ -360,4 +353,4 @@ def array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.numpy()
 
 
-__all__ = ["CUT", "DTYPES", "FORMATS", "Kernel", "Launch", "Round", "array", "compiled", "run", "source", "squares"]
+__all__ = ["CUT", "DTYPES", "FORMATS", "Kernel", "Launch", "Round", "Source", "array", "compiled", "run", "squares"]
