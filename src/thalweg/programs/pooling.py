@@ -35,7 +35,7 @@ def _max_pool(
     """The largest of each window and its place in the plane; the first of equals, and NaN before every number."""
     if ceil_mode or x.rank != 4:
         raise Uncovered("no rule for max pooling with ceil_mode, or of one image")
-    windows = Windows.plane(kernel, stride, padding, dilation)
+    windows = Windows.of(2, kernel, stride, padding, dilation)
     best = _largest(windows, framed(c, x, windows, -math.inf), c.shape[2:], x.shape[3])
     cost = 4 * math.prod(windows.kernel)
     values = Value(c.shape, x.dtype, lambda e, i: best(e, i)[0], None, cost)
@@ -77,7 +77,7 @@ def _max_pool_backward(
     ceil_mode: bool,
     places: Value,
 ) -> Value:
-    windows = Windows.plane(kernel, stride, padding, dilation)
+    windows = Windows.of(2, kernel, stride, padding, dilation)
     batch, channels, height, width = x.shape
     down, right = g.shape[2:]
     fits = (down * windows.kernel[0], right * windows.kernel[1]) == (height, width)
@@ -119,7 +119,7 @@ def _to_largest(c: Context, g: Value, x: Value, windows: Windows) -> Value:
 @rule(aten.avg_pool2d.default)
 def _avg_pool(c: Context, x: Value, *how: Any) -> Value:
     windows, share = _average(x, *how)
-    over = windows.over(windows.framed(c, channels_last(x)), c.shape[2:])
+    over = windows.over(framed(c, x, windows), c.shape[2:])
 
     def at(e: Any, index: Index) -> Any:
         batch, channel, down, right = index
@@ -142,7 +142,7 @@ def _average(
     divisor: int | None = None,
 ) -> tuple[Windows, float]:
     """The windows, and the share of each of a window's points in its mean."""
-    windows = Windows.plane(kernel, stride, padding, (1,))
+    windows = Windows.of(2, kernel, stride, padding, (1,))
     if ceil_mode or x.rank != 4 or (any(windows.padding) and not with_margin):
         raise Uncovered("no rule for average pooling with ceil_mode or count_include_pad=False")
     return windows, 1 / (divisor or math.prod(windows.kernel))

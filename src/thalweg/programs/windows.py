@@ -28,20 +28,17 @@ class Windows:
     dilation: tuple[int, ...]
 
     @staticmethod
-    def of(kernel: Sequence[Any], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> Windows:
-        rank = len(kernel)
+    def of(
+        rank: int, kernel: Sequence[Any], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+    ) -> Windows:
+        """Over so many sides; one number holds for all."""
 
-        def each(values: Sequence[int], default: Sequence[int]) -> tuple[int, ...]:
+        def each(values: Sequence[Any], default: Sequence[int]) -> tuple[Any, ...]:
             values = list(values) or list(default)
             return tuple(values * rank if len(values) == 1 else values)
 
-        sizes = tuple(int(k if isinstance(k, int) else k.fixed) for k in kernel)
+        sizes = tuple(int(k if isinstance(k, int) else k.fixed) for k in each(kernel, []))
         return Windows(sizes, each(stride, sizes), each(padding, [0]), each(dilation, [1]))
-
-    @staticmethod
-    def plane(kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> Windows:
-        """Of images; one number holds for both sides."""
-        return Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
 
     @property
     def touching(self) -> bool:
@@ -58,12 +55,6 @@ class Windows:
         inside = [s * k for s, k in zip(sides, self.dilation, strict=True)]
         return stored(place.buffer, shape, (batch, *apart, *inside, channel), place.offset)
 
-    def framed(self, c: Context, image: Value, number: float = 0.0) -> Value:
-        """The image (batch, *size, channels) with margins, in memory."""
-        if not any(self.padding):
-            return c.assembly.memory(image)
-        return c.framed(image, [(0, 0), *((p, p) for p in self.padding), (0, 0)], number)
-
 
 def channels_last(x: Value) -> Value:
     """Channels last."""
@@ -78,7 +69,7 @@ def channels_first(x: Value) -> Value:
 @once
 def _columns(c: Context, x: Value, windows: Windows, counts: Shape, groups: int) -> Value:
     """(groups, windows, points × channels of a group) of x (batch, channels, *size)."""
-    each = windows.over(windows.framed(c, channels_last(x)), counts)
+    each = windows.over(framed(c, x, windows), counts)
     count, channels = product([each.shape[0], *counts]), each.shape[-1]
     if groups == 1:
         return with_axis(c.reshaped(c.assembly.dense(each), (count, channels * math.prod(windows.kernel))), 0)
@@ -149,7 +140,7 @@ def spread_out(
 def _convolution(c: Context, x: Value, w: Value, bias: Value | None, *how: Any) -> Value:
     (batch, channels), size = c.shape[:2], c.shape[2:]
     *moves, transposed, _, groups = how
-    windows = Windows.of(w.shape[2:], *moves)
+    windows = Windows.of(w.rank - 2, w.shape[2:], *moves)
     if transposed:
         columns = matmul(c.assembly, _rows(c, x, groups), _weights(c, w, groups))
         out = spread_out(c, columns, windows, batch, x.shape[2:], size, channels)
@@ -165,8 +156,11 @@ def _convolution(c: Context, x: Value, w: Value, bias: Value | None, *how: Any) 
 
 @once
 def framed(c: Context, x: Value, windows: Windows, number: float = 0.0) -> Value:
-    """x (batch, channels, *size) with margins, channels last."""
-    return windows.framed(c, channels_last(x), number)
+    """x (batch, channels, *size) with margins, channels last, in memory."""
+    last = channels_last(x)
+    if not any(windows.padding):
+        return c.assembly.memory(last)
+    return c.framed(last, [(0, 0), *((p, p) for p in windows.padding), (0, 0)], number)
 
 
 def _grouped(x: Value, groups: int) -> Value:
@@ -234,7 +228,7 @@ def _from_rows(c: Context, flat: Value, last: Sequence[Dim]) -> Value:
 @rule(aten.convolution_backward.default)
 def _convolution_backward(c: Context, g: Value, x: Value, w: Value, bias: Any, *how: Any) -> tuple[Value | None, ...]:
     *moves, transposed, _, groups, wanted = how
-    windows = Windows.of(w.shape[2:], *moves)
+    windows = Windows.of(w.rank - 2, w.shape[2:], *moves)
     g = c.assembly.memory(g)
     by_x: Value | None = None
     by_w: Value | None = None
