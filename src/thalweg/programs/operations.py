@@ -136,10 +136,12 @@ class Context:
     def summed(self, value: Value, axes: Sequence[int], keep: bool = False, dtype: torch.dtype | None = None) -> Value:
         kind = dtype or value.dtype
         value = converted(value, kind)
-        return self.reduced(value, axes, keep, lambda e: e.number(0, TYPES[kind]), lambda e, a, b: e.total(a, b))
+        return self.reduced(value, axes, keep, 0, "total")
 
-    def reduced(self, value: Value, axes: Sequence[int], keep: bool, start: Any, step: Any) -> Value:
-        out = self.assembly.reduced(value, axes, start, step) if axes else value
+    def reduced(self, value: Value, axes: Sequence[int], keep: bool, start: float, step: str) -> Value:
+        """The body's function of this name over some axes, from a number that leaves every element as it is."""
+        first = lambda e: e.number(start, TYPES[value.dtype])  # noqa: E731
+        out = self.assembly.reduced(value, axes, first, _method(step)) if axes else value
         for axis in sorted(a % value.rank for a in axes) if keep else ():
             out = with_axis(out, axis)
         return out

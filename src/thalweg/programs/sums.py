@@ -11,7 +11,6 @@ import torch
 from . import rows
 from .assembly import running
 from .dims import Dim, product
-from .emit import TYPES
 from .operations import Context, Uncovered, aten, converted, rule
 from .products import matmul, with_bias
 from .values import Value, reshaped, with_axis, without
@@ -89,14 +88,12 @@ def _end(dtype: torch.dtype, sign: int) -> float:
 
 @rule(aten.amax.default, aten.max.default)
 def _amax(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
-    start, kind = _end(x.dtype, -1), TYPES[x.dtype]
-    return c.reduced(x, c.axes(x, dims), keep, lambda e: e.number(start, kind), lambda e, a, b: e.maximum(a, b))
+    return c.reduced(x, c.axes(x, dims), keep, _end(x.dtype, -1), "maximum")
 
 
 @rule(aten.amin.default, aten.min.default)
 def _amin(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
-    start, kind = _end(x.dtype, 1), TYPES[x.dtype]
-    return c.reduced(x, c.axes(x, dims), keep, lambda e: e.number(start, kind), lambda e, a, b: e.minimum(a, b))
+    return c.reduced(x, c.axes(x, dims), keep, _end(x.dtype, 1), "minimum")
 
 
 @rule(aten.max.dim, aten.min.dim)
@@ -110,8 +107,7 @@ def _extreme(c: Context, x: Value, axis: int, keep: bool = False) -> tuple[Value
 
 @rule(aten.prod.default, aten.prod.dim_int)
 def _prod(c: Context, x: Value, dims: Any = None, keep: bool = False, dtype: Any = None) -> Value:
-    x = converted(x, c.dtype)
-    return c.reduced(x, c.axes(x, dims), keep, lambda e: e.number(1, TYPES[c.dtype]), lambda e, a, b: e.mul(a, b))
+    return c.reduced(converted(x, c.dtype), c.axes(x, dims), keep, 1, "mul")
 
 
 @rule(aten.linalg_vector_norm.default)
@@ -150,10 +146,7 @@ def _cumsum(c: Context, x: Value, axis: int, dtype: Any = None) -> Value:
 
 @rule(aten.any.dim, aten.any.dims, aten.any.default)
 def _any(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
-    flags = converted(x, torch.bool)
-    return c.reduced(
-        flags, c.axes(x, dims), keep, lambda e: e.number(0, TYPES[torch.bool]), lambda e, a, b: e.either(a, b)
-    )
+    return c.reduced(converted(x, torch.bool), c.axes(x, dims), keep, 0, "either")
 
 
 @rule(aten._softmax.default)
