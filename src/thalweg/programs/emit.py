@@ -415,6 +415,14 @@ class Body(Arithmetic):
         with self.loop(0, end=count) as (counter, _):
             yield counter.value
 
+    @contextmanager
+    def parts(self, size: Any, each: int) -> Iterator[tuple[Any, Any]]:
+        """A loop through `size`, at least 1, by so many: where a part starts, and what is left from there."""
+        b = self.builder
+        with self.rounds(b.sdiv(b.add(size, I64(each - 1)), I64(each))) as k:
+            start = b.mul(k, I64(each))
+            yield start, b.sub(size, start)
+
 
 class Counter:
     """The counter of a loop."""

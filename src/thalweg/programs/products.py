@@ -7,8 +7,7 @@ t numbers of the left one. The left factor lies anywhere, so that the windows of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,26 +25,14 @@ BLOCK = 256  # steps of a sum after which the tile goes to memory and the next t
 WIDE = 1 << 16  # values of the right factor beyond which packing pays, and BLAS takes the product
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """t rows × v vectors of so many lanes."""
-
-    rows: int
-    vectors: int
-    lanes: int
-
-    @staticmethod
-    def of(columns: int, dtype: Any) -> _Tile:
-        width, count = registers()
-        lanes = width // dtype.itemsize
-        need = -(-columns // lanes)
-        accumulators = 24 if count >= 32 else 12
-        vectors = min(range(1, 5), key=lambda v: (-(-need // v) * v, abs(v - 3)))
-        return _Tile(min(12, accumulators // vectors), vectors, lanes)
-
-    @property
-    def columns(self) -> int:
-        return self.vectors * self.lanes
+def _tile(columns: int, dtype: Any) -> tuple[int, int, int]:
+    """The rows of a tile, its vectors, and the lanes of each."""
+    width, count = registers()
+    lanes = width // dtype.itemsize
+    need = -(-columns // lanes)
+    accumulators = 24 if count >= 32 else 12
+    vectors = min(range(1, 5), key=lambda v: (-(-need // v) * v, abs(v - 3)))
+    return min(12, accumulators // vectors), vectors, lanes
 
 
 def suits(inner: Sequence[Dim], columns: Dim) -> bool:
@@ -124,10 +111,9 @@ def contracted(
     columns = right.shape[-1]
     if out is None:
         out = assembly.value([*left.shape[:lead], *rows, columns], left.dtype)
-    tile = _Tile.of(columns.fixed or 0, left.dtype)
     bias = columns_last(assembly, bias) if bias is not None else None
     e = assembly.kernel([v.stored_at.buffer for v in (left, right, out, bias) if v is not None])
-    _Contraction(e, tile, left, right, out, lead, inner, bias).write()
+    _Contraction(e, left, right, out, lead, inner, bias).write()
     return out
 
 
@@ -227,13 +213,13 @@ class _Contraction:
     """The loops of one sum of products: (axes in front, blocks of the sum, columns, rows) and then the tile's sum."""
 
     def __init__(
-        self, e: Body, tile: _Tile, left: Value, right: Value, out: Value, lead: int, inner: int, bias: Value | None
+        self, e: Body, left: Value, right: Value, out: Value, lead: int, inner: int, bias: Value | None
     ) -> None:
         self.bias = bias.place if bias is not None else None
-        self.e, self.tile = e, tile
-        self.vectors = Vectors(e, in_memory(left.dtype), tile.lanes)
+        self.e, self.columns = e, right.shape[-1].fixed or 0
+        self.height, vectors, lanes = _tile(self.columns, left.dtype)
+        self.width, self.vectors = vectors * lanes, Vectors(e, in_memory(left.dtype), lanes)
         self.left, self.right, self.out = (v.stored_at for v in (left, right, out))
-        self.columns = right.shape[-1].fixed or 0
         a, b, c, cut = self.left.strides, self.right.strides, self.out.strides, left.rank - inner
         self.lead = [Counter(s) for s in left.shape[:lead]]
         self.rows = _axes(left.shape[lead:cut], a[lead:cut], c[lead:-1])
@@ -261,17 +247,14 @@ class _Contraction:
             return
         b, size = self.e.builder, self.e.dim(self.inner[0].size)
         first = self.inner[0]
-        count = b.sdiv(b.add(size, I64(self.block - 1)), I64(self.block))
-        with self.e.rounds(count) as k:
-            start = b.mul(k, I64(self.block))
-            left = b.sub(size, start)
+        with self.e.parts(size, self.block) as (start, left):
             length = b.select(b.icmp_signed("<", left, I64(self.block)), left, I64(self.block))
             moved = [b.add(a, b.mul(start, self.e.dim(step))) for a, step in zip(at, first.steps, strict=False)]
-            self._over_columns([*moved, at[2]], length, b.icmp_signed(">", k, I64(0)))
+            self._over_columns([*moved, at[2]], length, b.icmp_signed(">", start, I64(0)))
 
     def _over_columns(self, at: list[Any], length: Any, again: Any) -> None:
         """`length`: of the first inner axis; `again`: whether the result already has a part of the sum."""
-        b, whole = self.e.builder, self.columns // self.tile.columns
+        b, whole = self.e.builder, self.columns // self.width
 
         def over(first: Any, columns: int) -> None:
             here = [at[0], b.add(at[1], first), b.add(at[2], first)]
@@ -279,9 +262,9 @@ class _Contraction:
 
         if whole:
             with self.e.rounds(I64(whole)) as k:
-                over(b.mul(k, I64(self.tile.columns)), self.tile.columns)
-        if self.columns % self.tile.columns:
-            over(I64(whole * self.tile.columns), self.columns % self.tile.columns)
+                over(b.mul(k, I64(self.width)), self.width)
+        if self.columns % self.width:
+            over(I64(whole * self.width), self.columns % self.width)
 
     def _start(self, first: Any, columns: int) -> list[Any]:
         """What the sums of one row start from."""
@@ -294,7 +277,7 @@ class _Contraction:
 
     def _over_rows(self, axes: list[_Axis], at: list[Any], columns: int, length: Any, start: Any) -> None:
         """Loops over the rows; the last axes of a fixed size, and a run of the one before them, are the tile's."""
-        room, points = self.tile.rows, [(ZERO, ZERO)]
+        room, points = self.height, [(ZERO, ZERO)]
         while axes and (axes[-1].size.fixed or room + 1) <= room:
             axis = axes.pop()
             size = axis.size.fixed or 1
@@ -335,9 +318,8 @@ class _Contraction:
         enough = b.icmp_signed(">=", size, I64(room))
 
         def long() -> None:
-            count = b.sdiv(b.add(size, I64(room - 1)), I64(room))
-            with e.rounds(count) as k:  # the last run ends with the axis, and repeats some rows of the one before it
-                start, last = b.mul(k, I64(room)), b.sub(size, I64(room))
+            with e.parts(size, room) as (start, _):  # the last run ends with the axis, and repeats some rows
+                last = b.sub(size, I64(room))
                 start = b.select(b.icmp_signed("<", start, last), start, last)
                 self._one(self._along(at, axis, start), _points(axis, room, points), *rest)
 
@@ -423,7 +405,7 @@ def _turned(assembly: Assembly, value: Value) -> Value:
     def inside() -> None:
         index = [*(Affine(((c, ONE),)) for c in counters), Affine(), Affine()]
         first, there = e.index(here.at(index)), e.index(result.at(index))
-        with _squares(e, height, lanes) as (i, down), _squares(e, width, lanes) as (j, right):
+        with e.parts(height, lanes) as (i, down), e.parts(width, lanes) as (j, right):
             start, end = b.add(first, b.add(i, b.mul(j, apart))), b.add(there, b.add(j, b.mul(i, width)))
             if whole:
                 square(start, end, None, None)
@@ -437,15 +419,6 @@ def _turned(assembly: Assembly, value: Value) -> Value:
 
     loops(e, counters, inside)
     return out
-
-
-@contextmanager
-def _squares(e: Body, size: Any, lanes: int) -> Iterator[tuple[Any, Any]]:
-    """Goes through an axis by `lanes`: where a part starts, and what is left from there."""
-    b = e.builder
-    with e.rounds(b.sdiv(b.add(size, I64(lanes - 1)), I64(lanes))) as k:
-        start = b.mul(k, I64(lanes))
-        yield start, b.sub(size, start)
 
 
 def _transposed(b: ir.IRBuilder, rows: list[Any]) -> list[Any]:

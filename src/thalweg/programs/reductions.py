@@ -58,11 +58,8 @@ class Reduction:
         b, (first, *rest) = e.builder, self.inner
         each = max(1, BLOCK // (product([c.size for c in rest]).fixed or BLOCK))
         self._fill(e, self.buffer)
-        size = e.dim(first.size)
-        with e.rounds(b.sdiv(b.add(size, I64(each - 1)), I64(each))) as k:
+        with e.parts(e.dim(first.size), each) as (start, left):
             self._fill(e, self.part)
-            start = b.mul(k, I64(each))
-            left = b.sub(size, start)
             with e.rounds(b.select(b.icmp_signed("<", left, I64(each)), left, I64(each))) as row:
                 first.value = b.add(start, row)
                 self._add_rows(e, self.part, rest)
