@@ -69,3 +69,9 @@ def test_the_error_is_a_few_units_in_the_last_place(name: str) -> None:
 def test_a_unit_in_the_last_place_is_seen() -> None:
     x = np.array([1.0, 3.0, 1e-40])
     assert off(np.nextafter(x.astype(np.float32), np.float32(9)).astype(np.float64), x.astype(np.float32)).min() >= 0.5
+
+
+def test_whole_numbers_are_never_nan() -> None:
+    x = torch.tensor([0, -1, 2**40])
+    step = compiled(lambda x: [x.isnan()], (3, [x]), (2, [x[:2]]))
+    assert not run(step, [x], 3)[0].any()

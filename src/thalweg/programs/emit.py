@@ -126,7 +126,7 @@ class Arithmetic:
         return self.builder.not_(a)
 
     def isnan(self, a: Any) -> Any:
-        return self.builder.fcmp_unordered("uno", a, a)
+        return self.compare("!=", a, a)
 
     def maximum(self, a: Any, b: Any) -> Any:
         return self._extreme("maximum", ">", a, self.like(b, a))
