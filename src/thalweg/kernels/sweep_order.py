@@ -148,9 +148,8 @@ class Order:
     def _told(self, value: Any) -> Any:
         """What a name stands for, where that is an array or its transpose."""
         meant = self.values.get(value, value)
-        return (
-            value if meant == value or not (meant.is_Symbol or isinstance(meant, op.transpose)) else self._told(meant)
-        )
+        known = meant != value and (meant.is_Symbol or isinstance(meant, op.transpose))
+        return self._told(meant) if known else value
 
     def _in_memory(self, value: Any) -> Any:
         """The name of an array with this value, or its transpose."""
