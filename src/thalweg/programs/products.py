@@ -8,7 +8,6 @@ t numbers of the left one. The left factor lies anywhere, so that the windows of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -18,7 +17,7 @@ from .dims import ONE, ZERO, Affine, Dim, product
 from .emit import I1, I32, I64, Body, Counter, in_memory
 from .loops import loops
 from .native import registers
-from .values import Index, Value
+from .values import Axis, Index, Value, axes_of
 
 FEW = 512  # values of a matrix up to which it is turned one by one, for there is less to compile
 BLOCK = 256  # steps of a sum after which the tile goes to memory and the next tile comes: both factors stay near
@@ -188,27 +187,6 @@ class Vectors:
         return module.globals.get(name) or ir.Function(module, kind, name)
 
 
-@dataclass
-class _Axis:
-    """One axis of a contraction: its size, and how far neighbours are apart in each of two places."""
-
-    size: Dim
-    steps: tuple[Dim, Dim]
-
-
-def _axes(shape: Sequence[Dim], first: Sequence[Dim], second: Sequence[Dim]) -> list[_Axis]:
-    """The axes, neighbours as one where one counter reaches both in both places."""
-    axes: list[_Axis] = []
-    for size, *steps in zip(shape, first, second, strict=True):
-        if size == ONE:
-            continue
-        if axes and all(outer == step * size for outer, step in zip(axes[-1].steps, steps, strict=True)):
-            axes[-1] = _Axis(axes[-1].size * size, (steps[0], steps[1]))
-        else:
-            axes.append(_Axis(size, (steps[0], steps[1])))
-    return axes
-
-
 class _Contraction:
     """The loops of one sum of products: (axes in front, blocks of the sum, columns, rows) and then the tile's sum."""
 
@@ -222,8 +200,8 @@ class _Contraction:
         self.left, self.right, self.out = (v.stored_at for v in (left, right, out))
         a, b, c, cut = self.left.strides, self.right.strides, self.out.strides, left.rank - inner
         self.lead = [Counter(s) for s in left.shape[:lead]]
-        self.rows = _axes(left.shape[lead:cut], a[lead:cut], c[lead:-1])
-        self.inner = _axes(left.shape[cut:], a[cut:], b[lead:-1])
+        self.rows = axes_of(left.shape[lead:cut], a[lead:cut], c[lead:-1])
+        self.inner = axes_of(left.shape[cut:], a[cut:], b[lead:-1])
         self.block = self._block()
 
     def _block(self) -> int | None:
@@ -275,7 +253,7 @@ class _Contraction:
         source = b.gep(self.e.pointers[self.bias.buffer], [b.add(self.e.dim(self.bias.offset), first)])
         return [v.load(b.gep(source, [I64(k * v.lanes)]), mask) for k, mask in enumerate(masks)]
 
-    def _over_rows(self, axes: list[_Axis], at: list[Any], columns: int, length: Any, start: Any) -> None:
+    def _over_rows(self, axes: list[Axis], at: list[Any], columns: int, length: Any, start: Any) -> None:
         """Loops over the rows; the last axes of a fixed size, and a run of the one before them, are the tile's."""
         room, points = self.height, [(ZERO, ZERO)]
         while axes and (axes[-1].size.fixed or room + 1) <= room:
@@ -297,12 +275,12 @@ class _Contraction:
 
         loops(self.e, counters, inside)
 
-    def _along(self, at: list[Any], axis: _Axis, by: Any) -> list[Any]:
+    def _along(self, at: list[Any], axis: Axis, by: Any) -> list[Any]:
         b, e = self.e.builder, self.e
         left, out = (b.mul(by, e.dim(step), flags=["nsw"]) for step in axis.steps)
         return [b.add(at[0], left), at[1], b.add(at[2], out)]
 
-    def _runs(self, axis: _Axis, room: int, at: list[Any], points: list, *rest: Any) -> None:
+    def _runs(self, axis: Axis, room: int, at: list[Any], points: list, *rest: Any) -> None:
         """An axis in runs of up to `room` rows."""
         e, b = self.e, self.e.builder
         if axis.size.fixed is not None:
@@ -361,7 +339,7 @@ class _Contraction:
             v.store(value, place, mask)
 
     def _summed(
-        self, axes: list[_Axis], x: Any, y: Any, sums: list[Any], step: Callable[..., list[Any]], length: Any
+        self, axes: list[Axis], x: Any, y: Any, sums: list[Any], step: Callable[..., list[Any]], length: Any
     ) -> list[Any]:
         if not axes:
             return step(x, y, sums)
@@ -373,7 +351,7 @@ class _Contraction:
         return handed
 
 
-def _points(axis: _Axis, size: int, inner: Sequence[tuple[Dim, Dim]]) -> list[tuple[Dim, Dim]]:
+def _points(axis: Axis, size: int, inner: Sequence[tuple[Dim, Dim]]) -> list[tuple[Dim, Dim]]:
     """Where the rows of a tile lie in the left factor and in the result, with one axis more."""
     (by_left, by_out) = axis.steps
     return [(left + by_left * k, out + by_out * k) for k in range(size) for left, out in inner]

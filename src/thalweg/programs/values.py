@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -156,12 +156,12 @@ def reshaped(value: Value, shape: Shape) -> Value | None:
     """The same elements in another shape; None where memory has to be written for that."""
     if tuple(shape) == value.shape:
         return value
-    single = [k for k, s in enumerate(value.shape) if s == ONE]
-    slim = without(value, single) if single else value
-    wanted = [s for s in shape if s != ONE]
-    if slim.place is not None:
-        slim = _joined(slim)
-    result = _split(slim, wanted)
+    if (place := value.place) is None:
+        slim = without(value, [k for k, s in enumerate(value.shape) if s == ONE])
+    else:
+        axes = axes_of(value.shape, place.strides)
+        slim = stored(place.buffer, tuple(a.size for a in axes), tuple(a.steps[0] for a in axes), place.offset)
+    result = _split(slim, [s for s in shape if s != ONE])
     if result is None:
         return None
     for k, s in enumerate(shape):
@@ -170,18 +170,24 @@ def reshaped(value: Value, shape: Shape) -> Value | None:
     return result
 
 
-def _joined(value: Value) -> Value:
-    """Neighbouring axes that one stride reaches, as one axis."""
-    place = value.stored_at
-    shape: list[Dim] = []
-    strides: list[Dim] = []
-    for size, stride in zip(value.shape, place.strides, strict=True):
-        if shape and strides[-1] == stride * size:
-            shape[-1], strides[-1] = shape[-1] * size, stride
+class Axis(NamedTuple):
+    """One axis: its size, and how far neighbours are apart in each of some places."""
+
+    size: Dim
+    steps: Shape
+
+
+def axes_of(shape: Sequence[Dim], *strides: Sequence[Dim]) -> list[Axis]:
+    """The axes longer than 1, neighbours as one where one counter reaches both in all places."""
+    axes: list[Axis] = []
+    for size, *steps in zip(shape, *strides, strict=True):
+        if size == ONE:
+            continue
+        if axes and all(outer == step * size for outer, step in zip(axes[-1].steps, steps, strict=True)):
+            axes[-1] = Axis(axes[-1].size * size, tuple(steps))
         else:
-            shape.append(size)
-            strides.append(stride)
-    return stored(place.buffer, tuple(shape), tuple(strides), place.offset)
+            axes.append(Axis(size, tuple(steps)))
+    return axes
 
 
 def _split(value: Value, wanted: Sequence[Dim]) -> Value | None:
