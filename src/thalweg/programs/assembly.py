@@ -13,7 +13,7 @@ from .dims import ONE, ZERO, Affine, Dim, contiguous, product
 from .emit import F32, I8, I32, I64, Body, Counter, in_memory
 from .loops import Nest, Probe, loops, read_order, widest_first
 from .reductions import Reduction
-from .values import Buffer, Index, Place, Value, permuted, stored
+from .values import Buffer, Index, Place, Value, axes_of, permuted, stored
 
 LINE = 64  # bytes of a cache line
 
@@ -330,17 +330,10 @@ def _blas_form(value: Value) -> tuple[bool, Dim] | None:
 
 def _stack_step(value: Value) -> Dim | None:
     """How far the matrices of a stack are apart; None where no one number says it."""
-    step: Dim | None = None
-    size = ONE
-    for s, stride in reversed(list(zip(value.shape[:-2], value.stored_at.strides[:-2], strict=True))):
-        if s == ONE:
-            continue
-        if step is None:
-            step = stride
-        elif stride != step * size:
-            return None
-        size = size * s
-    return ZERO if step is None else step
+    axes = axes_of(value.shape[:-2], value.stored_at.strides[:-2])
+    if len(axes) > 1:
+        return None
+    return axes[0].steps[0] if axes else ZERO
 
 
 def _rooms(steps: Sequence[_Call | _Product]) -> tuple[dict[Buffer, Dim], Dim]:
