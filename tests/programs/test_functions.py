@@ -75,3 +75,17 @@ def test_whole_numbers_are_never_nan() -> None:
     x = torch.tensor([0, -1, 2**40])
     step = compiled(lambda x: [x.isnan()], (3, [x]), (2, [x[:2]]))
     assert not run(step, [x], 3)[0].any()
+
+
+VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "place": lambda x: torch.select_scatter(x, x[:, 0] * 2, 1, -1),
+    "slice": lambda x: torch.slice_scatter(x, x[:, :2] * 2, 1, 0, 4, 2),
+    "diagonal": lambda x: torch.diagonal_scatter(x, x.diagonal(1, 1, 2) * 3, 1, 1, 2),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_what_is_written_into_a_view_leaves_the_rest(view: str) -> None:
+    x, call = torch.randn(6, 4, 5, generator=torch.Generator().manual_seed(0)), VIEWS[view]
+    step = compiled(lambda x: [call(x)], (6, [x]), (5, [x[:5]]))
+    assert torch.equal(run(step, [x], 6)[0], call(x))

@@ -281,7 +281,7 @@ class _Merge:
         (small, large), (a, b) = self.sizes, values
         slope, rest = divmod(b - a, large - small)
         if not rest:
-            return Dim((a - slope * small, slope)) if a - slope * small or slope else Dim()
+            return Dim((a - slope * small, slope))
         slope, rest = divmod(b - a, large**2 - small**2)  # of all pairs of samples
         if rest or a != slope * small**2:
             raise Unlike
