@@ -58,12 +58,9 @@ class Shift(_Augmentation):
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         by = (torch.floor(uniform[:, :2] * (2 * amount + 1)) - amount).to(torch.int64)  # (samples, 2)
-        for axis, moved in ((2, by[:, :1]), (3, by[:, 1:])):
-            places = (
-                torch.arange(inputs.shape[axis], device=inputs.device) - moved
-            )  # (samples, n), where each comes from
-            inputs = _take(inputs, places, axis)
-        return inputs
+        rows = torch.arange(inputs.shape[-2], device=inputs.device) - by[:, :1]  # (samples, height), where from
+        columns = torch.arange(inputs.shape[-1], device=inputs.device) - by[:, 1:]
+        return _take(_take(inputs, rows, 2), columns, 3)
 
 
 @dataclass(frozen=True)
