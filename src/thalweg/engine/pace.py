@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -119,23 +119,18 @@ class Pace:
 
     def rest(self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int] = ()) -> tuple[float, float]:
         """Seconds foreseen of what blocks of a stage still take, if these rungs are to come, and their passes."""
-        seconds = passes = 0.0
-        for row, steps in self._lacking(programs, rows, upcoming):
-            seconds += self.cost(programs, row.settings[:1], steps)
-            passes += steps / len(row.settings) / programs.steps(row.settings[0], row.fold)
-            passes += JUDGED * len(judging_parts(programs.plan, row.stage, row.fold))
-        return max(0.0, seconds), passes
-
-    def _lacking(
-        self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int]
-    ) -> Iterator[tuple[BlockRow, float]]:
-        """Blocks that have not ended, and the steps that their members still take, those of all together."""
         plan, waiting = programs.plan, [row for row in rows if row.status not in ENDED]
         halved = mean_epochs(plan, dict.fromkeys(s for row in waiting for s in row.settings), upcoming, programs.anew)
+        seconds = passes = 0.0
         for row in waiting:  # whose settings share a program
-            whole = plan.epochs_of(row.stage) * programs.steps(row.settings[0], row.fold)
+            per_pass = programs.steps(row.settings[0], row.fold)
+            whole = plan.epochs_of(row.stage) * per_pass
             each = [halved[s] / plan.epochs * whole if upcoming else whole for s in row.settings]
-            yield row, sum(each) - row.step * len(row.settings)
+            steps = sum(each) - row.step * len(row.settings)  # of all its members together
+            seconds += self.cost(programs, row.settings[:1], steps)
+            passes += steps / len(row.settings) / per_pass
+            passes += JUDGED * len(judging_parts(plan, row.stage, row.fold))
+        return max(0.0, seconds), passes
 
     def done(self, programs: Members, settings: Sequence[Setting], fold: int | None, steps: int, alive: int) -> None:
         """A block took so many steps, of which so many members have not diverged."""
