@@ -116,11 +116,9 @@ class Cluster:
         self._run += 1
         self._losses.clear()
         stop.share(SimpleNamespace(set=partial(self._loop.call_soon_threadsafe, self._stop, self._run)))
-        yield from relay(jobs, lambda job: self._start(self._train(job)), self._events, self._room, stop)
-
-    def _room(self) -> int:
-        """For so many jobs at once."""
-        return self._programs.at_once
+        yield from relay(
+            jobs, lambda job: self._start(self._train(job)), self._events, lambda: self._programs.at_once, stop
+        )
 
     @property
     def _unit(self) -> str:
