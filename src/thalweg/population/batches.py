@@ -49,10 +49,7 @@ class TensorBatches:
         self.data, self.rows = Samples(inputs, targets), rows
         self.samples = self.data.size if rows is None else len(rows)
         self.batch_size = min(batch_size, self.samples)
-
-    @property
-    def steps(self) -> int:
-        return -(-self.samples // self.batch_size)
+        self.steps = -(-self.samples // self.batch_size)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Samples]:
         order = _order(self.samples, seed, epoch)
@@ -76,10 +73,7 @@ class OwnBatches:
     def __init__(self, inputs: Tree, targets: Tree, batch_size: int, rows: Tensor, seeds: Sequence[int]) -> None:
         self.data, self.rows, self.seeds = Samples(inputs, targets), rows, tuple(seeds)
         self.batch_size = min(batch_size, rows.shape[1])
-
-    @property
-    def steps(self) -> int:
-        return -(-self.rows.shape[1] // self.batch_size)
+        self.steps = -(-rows.shape[1] // self.batch_size)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Samples]:
         orders = [_order(self.rows.shape[1], one, epoch) for one in self.seeds]
