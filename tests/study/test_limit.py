@@ -195,9 +195,9 @@ def test_growth_that_ends_for_want_of_time_is_repeated_as_it_was(
 def _noting(grew: list[bool]) -> Any:
     from thalweg.engine.growth import grown
 
-    def noted(programs: Any, members: Any) -> Any:
-        wider = grown(programs, members)
-        grew.extend([True] * bool(programs.plan.grown))
+    def noted(plan: Any, members: Any) -> Any:
+        wider = grown(plan, members)
+        grew.extend([True] * bool(plan.grown))
         return wider
 
     return noted

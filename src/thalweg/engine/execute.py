@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from torch.utils.data import DataLoader
 
 from ..errors import PlanError
@@ -51,7 +52,7 @@ from .threads import Threads
 if TYPE_CHECKING:
     from .cluster import Cluster
 
-Wider = tuple[Members, list[Setting]]
+More = Callable[[Plan, pd.DataFrame], Plan | None]
 ADDED = ("grow", "grown", "refine", "refined")  # of a stored plan, by its search
 
 
@@ -184,18 +185,18 @@ def _halve(ledger: Ledger, programs: Members, epoch: int) -> None:
     ledger.regroup(programs, rows, regrouped(programs, rows, losses, narrow), meta)
 
 
-def _widened(ledger: Ledger, programs: Members, more: Callable[..., Wider | None]) -> Members | None:
+def _widened(ledger: Ledger, programs: Members, more: More) -> Members | None:
     """Add what is to be tried next to the store, as blocks of the search; None if nothing is.
 
     Args:
-        more: programs and the table of members → the programs with what comes next, and the settings that this adds.
+        more: the plan and the table of members → the plan with what comes next.
     """
-    store = ledger.store
-    wider = more(programs, store.members())
-    if wider is None or store.stages().keys() - {SEARCH} or store.meta("costs") is not None:
+    store, before = ledger.store, programs.plan
+    plan = more(before, store.members())
+    if plan is None or store.stages().keys() - {SEARCH} or store.meta("costs") is not None:
         return None
-    before, (programs, settings) = programs.plan, wider
-    plan = programs.plan
+    programs, known = programs.wider(plan), {*before.settings}
+    settings = [setting for setting in plan.settings if setting not in known]
     if ledger.deadline is not None:
         limits = {"grow_total": len(before.grown)} if more is grown else {"refine_total": len(before.refined)}
         words = "further rates beyond the edges of the grid" if more is grown else "further rounds around the best"

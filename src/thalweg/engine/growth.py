@@ -18,10 +18,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..numbers import rounded
-from ..plan.factors import Setting
 from ..plan.plan import FEWEST, MOST_RUNS, Plan
 from ..verdict.verdict import chosen_settings
-from .programs import Members
 
 
 def further(plan: Plan, members: pd.DataFrame) -> list[float]:
@@ -55,12 +53,7 @@ def _beyond(rates: Sequence[float], steps: int) -> float:
     return rounded(rates[0] * step**steps)
 
 
-def grown(programs: Members, members: pd.DataFrame) -> tuple[Members, list[Setting]] | None:
-    """The programs of the grid with the rates to try next, and the settings that these add; None if there are none."""
-    plan = programs.plan
+def grown(plan: Plan, members: pd.DataFrame) -> Plan | None:
+    """The plan with the rates to try next; None if there are none."""
     more = further(plan, members)
-    if not more:
-        return None
-    wider = programs.wider(plan.grown_to([*plan.grown, *more]))
-    common = wider.plan.on_common_grid
-    return wider, [one for one in wider.plan.settings if common.get((one.optimizer, one.lr)) in more]
+    return plan.grown_to([*plan.grown, *more]) if more else None

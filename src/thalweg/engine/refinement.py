@@ -31,7 +31,6 @@ from ..plan.hyperparameters import TRIED, others
 from ..plan.plan import FEWEST, MOST_RUNS, Plan
 from ..plan.rounds import Round
 from ..verdict.verdict import chosen_settings
-from .programs import Members
 
 
 def next_round(plan: Plan, members: pd.DataFrame) -> Round | None:
@@ -75,12 +74,7 @@ def halfway(a: float, b: float) -> float:
     return rounded(math.sqrt(a) * math.sqrt(b))
 
 
-def refined(programs: Members, members: pd.DataFrame) -> tuple[Members, list[Setting]] | None:
-    """The programs of the plan with another round, and the settings that this adds; None if there is none."""
-    plan = programs.plan
+def refined(plan: Plan, members: pd.DataFrame) -> Plan | None:
+    """The plan with another round; None if there is none."""
     finer = next_round(plan, members)
-    if finer is None:
-        return None
-    after = programs.wider(replace(plan, refined=(*plan.refined, finer)))
-    before = set(plan.settings)
-    return after, [setting for setting in after.plan.settings if setting not in before]
+    return None if finer is None else replace(plan, refined=(*plan.refined, finer))
