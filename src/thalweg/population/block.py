@@ -229,7 +229,7 @@ class Block:
         batched = self.task.batched
         if isinstance(batched, Compiled):
             start = time.perf_counter()
-            done = advance(self, batched, batches)
+            done = advance(self, self.rooms, batched, batches)
             self.seconds = (time.perf_counter() - start) / len(batches)
             if done:
                 return
@@ -360,15 +360,12 @@ class Block:
         """Everything needed to go on from here, by name; `load` takes it back bit for bit."""
         saved = {f"weight.{i}": w for i, w in enumerate(self.weights)}
         for k, part in enumerate(self.updates):
-            for i, states in enumerate(part.states):
-                saved |= {f"state.{k}.{i}.{j}": s for j, s in enumerate(states)}
-        saved |= {f"kept.{k}": torch.from_numpy(part.row_states) for k, part in enumerate(self.updates)}
-        for k, part in enumerate(self.updates):
+            saved |= {f"state.{k}.{i}.{j}": s for i, states in enumerate(part.states) for j, s in enumerate(states)}
+            saved[f"kept.{k}"] = torch.from_numpy(part.row_states)
             saved |= {f"{k}.{name}": s for name, s in part.scheduling.tensors().items()}
+            saved |= {f"own.{k}.{name}": t for name, t in part.saved().items()}
         places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
-        saved |= {f"own.{k}.{name}": t for k, part in enumerate(self.updates) for name, t in part.saved().items()}
-        saved |= self.regularized.tensors()
-        return saved | self._counters() | places
+        return saved | self.regularized.tensors() | self._counters() | places
 
     def adopt(self, other: Block, places: Sequence[tuple[int, int]]) -> None:
         """Go on from where members of another block stand; both blocks are of one seed and program.

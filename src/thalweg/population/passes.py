@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +22,7 @@ from .tensor_updates import Calls, TensorUpdates, second_of
 from .updates import Update
 
 
-class Trained(Block, Protocol):
-    """A block and the memory of the programs that take its members through many steps; see `block.Block`."""
-
-    rooms: dict[int, Room]
-
-
-def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bool:
+def advance(block: Block, rooms: dict[int, Room], program: Compiled, batches: Sequence[Samples]) -> bool:
     """Train every member on these batches, one member after the other; False where the program cannot.
 
     Nothing of a member but its weights, states and moved buffers outlasts a step, so that none can disturb another.
@@ -39,12 +33,12 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bo
     table = program.table(len(block.active), batches, lambda k: block.given(steps[k], *batches[k]))
     if table is None:
         return False
-    if id(table.step) not in block.rooms:
+    if id(table.step) not in rooms:
         try:
-            block.rooms[id(table.step)] = Room(block, table.step)
+            rooms[id(table.step)] = Room(block, table.step)
         except Uncovered:
             return False
-    room = block.rooms[id(table.step)]
+    room = rooms[id(table.step)]
     drivers().run(table.job(room.enter(table, block, steps)), 0, len(block.active))
     table.check()
     for mine, part in zip(room.parts, block.updates, strict=True):
@@ -56,7 +50,7 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bo
 class Room:
     """Where a compiled step leaves what it gives of the member at work, and what the driver reads of a block."""
 
-    def __init__(self, block: Trained, step: Step) -> None:
+    def __init__(self, block: Block, step: Step) -> None:
         self.step, count = step, len(block.weights)
         pairs = zip(step.shapes, step.dtypes, strict=True)
         self.outputs = [torch.empty([d.at(0) for d in shape], dtype=dtype) for shape, dtype in pairs]
@@ -80,7 +74,7 @@ class Room:
             ]
         )
 
-    def enter(self, table: Table, block: Trained, steps: range) -> list[int]:
+    def enter(self, table: Table, block: Block, steps: range) -> list[int]:
         """Addresses and numbers for the driver, with the hyperparameters at each step."""
         first = self.step.graph.inputs
         table.put(0, first, self.outputs, [False] * len(self.outputs))
@@ -102,7 +96,7 @@ class Room:
 class _Part:
     """What the driver reads of the members of one formula; `numbers` holds the addresses."""
 
-    def __init__(self, part: Update, block: Trained, gradients: Sequence[Tensor]) -> None:
+    def __init__(self, part: Update, block: Block, gradients: Sequence[Tensor]) -> None:
         rows, dtype = len(part.table), block.weights[0].dtype
         # The driver itself leaves out members that no longer train.
         loss, active = np.full(rows, np.nan), np.ones(rows, dtype=np.bool_)
@@ -173,7 +167,7 @@ def _steps(launch: Launch) -> int:
     return launch.t.ctypes.data
 
 
-def _factors(block: Trained, parts: Sequence[_Part], steps: range) -> np.ndarray | None:
+def _factors(block: Block, parts: Sequence[_Part], steps: range) -> np.ndarray | None:
     """(steps, members, width) by which decoupled decay multiplies the weights before each update."""
     if not block.regularized.decays:
         return None
