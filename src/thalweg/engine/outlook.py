@@ -102,17 +102,13 @@ class Outlook:
     def _confirming(self, programs: Members) -> None:
         plan = programs.plan
         settings = 2 * len(plan.optimizers) + sum(len(factor.levels) - 1 for factor in plan.ranked[1:])
-        self._parts += len(plan.confirmations)
-        runs = sum(
-            settings * look.seeds * len(plan.fresh_folds(look)) * _idle(look.seeds) for look in plan.confirmations
-        )
-        self._later += runs * self._run(programs) / len(plan.search_folds)
-        seeds = sum(look.seeds * len(plan.fresh_folds(look)) for look in plan.confirmations)
-        judged = sum(
-            look.seeds * sum(len(judging_parts(plan, plan.stage(look), fold)) for fold in plan.fresh_folds(look))
-            for look in plan.confirmations
-        )
-        self._later_passes += len(programs.all) * (seeds * plan.epochs + judged * JUDGED)
+        each = self._run(programs) / len(plan.search_folds)
+        for look in plan.confirmations:
+            folds = plan.fresh_folds(look)
+            judged = sum(len(judging_parts(plan, plan.stage(look), fold)) for fold in folds)
+            self._parts += 1
+            self._later += settings * look.seeds * len(folds) * _idle(look.seeds) * each
+            self._later_passes += len(programs.all) * look.seeds * (len(folds) * plan.epochs + judged * JUDGED)
 
     def _run(self, programs: Members, halved: bool = False) -> float:
         """Of a run of each fold, on average over the plan's settings."""
