@@ -26,9 +26,9 @@ from typing import Any, Self
 from ..errors import WorkError, first_line
 from ..population.place import CPU
 from ..programs.native import single_threaded
+from .members import Members
 from .messages import LAST, Ended, Event, Failed, Job, Lost, Passed, Saved, Steps, StopFlag, failed, told
 from .portable import Received, whole_plan, whole_problem
-from .programs import Members
 from .relay import Events, relay
 from .work import work
 

@@ -19,8 +19,8 @@ from ..plan.shorter import LEAST
 from ..store.file import BlockRow, Store
 from .forecast import Forecast
 from .halving import ahead, mean_epochs
+from .members import Members
 from .pace import Pace
-from .programs import Members
 from .progress import Progress
 
 RESERVE = 0.9  # of what is left is given away: confirmed runs are judged in more detail, and the recipe runs

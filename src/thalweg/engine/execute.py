@@ -39,11 +39,12 @@ from .growth import grown
 from .halving import ahead, losses_at, regrouped, stopped
 from .ledger import Ledger
 from .loops import Loops
+from .members import Members, alone_seconds
 from .messages import Follow, StopFlag, Workers
 from .pace import Opened, Pace, each_of
 from .portable import portable
 from .processes import Processes
-from .programs import COMPILED, WORTH, Members, Programs, alone_seconds
+from .programs import COMPILED, WORTH, Programs
 from .progress import Progress
 from .recipe_run import run_recipe
 from .refinement import refined
@@ -118,7 +119,6 @@ def _costs(programs: Members, store: Store) -> dict[str, Any]:
     rows = store.blocks("search")
     if isinstance(programs, Programs):
         return measure_costs(programs, rows, store.members())
-    assert isinstance(programs, Loops)
     return programs.costs(rows)
 
 

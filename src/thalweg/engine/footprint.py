@@ -21,8 +21,9 @@ from ..population.memory import free_memory, shown
 from ..problem.parts import dtype_of
 from ..regularizers.stopping import EarlyStopping
 from .block_run import STEPS_SECONDS
+from .members import alone_seconds
 from .portable import portable
-from .programs import RECOMPUTED, WORTH, Programs, alone_seconds
+from .programs import RECOMPUTED, WORTH, Programs
 
 GRADIENTS = 3  # times a layer's outputs that a step of plain PyTorch takes: forward, gradient, and in between
 

@@ -27,9 +27,10 @@ from .footprint import at_work, data_bytes, free_memory, too_large
 from .forecast import CONFIRMING, GROWTH, REFINEMENT, SEARCHING, Forecast, ProgramForecast, Stage
 from .halving import planned_epochs
 from .loops import Loops
+from .members import Members
 from .memory import out_of_memory
 from .pace import Pace, each_of
-from .programs import ALONE, FEW, Members, Programs
+from .programs import ALONE, FEW, Programs
 from .trial import try_out
 
 SECONDS = 0.3  # for which the steps of a block are timed
@@ -46,7 +47,6 @@ def foresee(programs: Members) -> Forecast:
     """
     if isinstance(programs, Loops):
         return _of(programs, try_out(programs))
-    assert isinstance(programs, Programs)
     try:
         foreseen = [_program(programs, settings) for settings in programs.all.values()]
     except ThalwegError:
@@ -71,7 +71,6 @@ def _of(programs: Members, foreseen: Sequence[Any]) -> Forecast:
     if isinstance(programs, Loops):
         disk = table_bytes(programs.plan, sum(stage.runs for stage in stages), max(one.reported for one in foreseen))
         return Forecast(*facts, data=None, disk=disk, free=free_memory(), warnings=(), opening=programs.opening)
-    assert isinstance(programs, Programs)
     disk = disk_bytes(programs, stages, [(one.saved, one.members * one.at_once) for one in foreseen])
     free, warnings = free_memory(programs.place.device), tuple(too_large(programs))
     return Forecast(*facts, data=data_bytes(programs), disk=disk, free=free, warnings=warnings)

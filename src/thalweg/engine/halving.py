@@ -29,7 +29,8 @@ from ..plan.plan import Plan
 from ..plan.stored import HALVING
 from ..store.file import BlockRow
 from ..verdict.comparisons import badness
-from .programs import Members, grouped
+from .members import Members
+from .programs import grouped
 
 ETA = 2  # one in so many goes on
 PARTS = (8, 4, 2)  # a rung after this part of the epochs

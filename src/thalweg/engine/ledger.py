@@ -17,11 +17,11 @@ import numpy as np
 from ..errors import StoreError, TrainingError
 from ..store.file import ENDED, BlockRow, Compacted, Store
 from .deadline import Deadline
+from .members import Members
 from .messages import Ended, Event, Failed, Follow, Job, Lost, Passed, Saved, Steps, StopFlag, TooLarge, Workers
 from .outlook import Outlook
 from .pace import Pace, judging_parts
 from .processes import Processes
-from .programs import Members
 from .progress import Progress
 
 if TYPE_CHECKING:

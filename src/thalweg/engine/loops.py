@@ -40,7 +40,7 @@ Tell = Callable[[Event], None]
 
 
 class Loops:
-    """The members of a study of a loop, where a problem has its `Programs`."""
+    """The members of a study of a loop, where a problem has its `Programs`, whose attributes and methods they share."""
 
     restarts = True  # a run whose checkpoint is missing begins anew
     workers: int | None = None

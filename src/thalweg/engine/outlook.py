@@ -18,8 +18,9 @@ from ..store.file import BlockRow, Store
 from .forecast import GROWTH, REFINEMENT, SEARCHING
 from .growth import further
 from .halving import ahead, planned_epochs
+from .members import Members
 from .pace import JUDGED, Pace, judging_parts
-from .programs import Members, Programs
+from .programs import Programs
 
 UNKNOWN = 1.0  # rates that the grid is expected to grow by before any seed is complete
 BEYOND = 1.5  # those that it usually grows by, where a best one lies on its edge

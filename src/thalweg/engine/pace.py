@@ -24,7 +24,8 @@ from ..plan.plan import Plan
 from ..store.file import ENDED, BlockRow
 from .forecast import Forecast, ProgramForecast, RunForecast
 from .halving import mean_epochs
-from .programs import Members, Program, Programs, Way
+from .members import Members
+from .programs import Program, Programs, Way
 
 PAUSE = 0.1  # seconds between two parts of a study, before one was seen
 PASS = 1e-3  # seconds of a pass beside its steps, likewise

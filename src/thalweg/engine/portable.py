@@ -31,7 +31,8 @@ from ..problem.loop import Loop
 from ..problem.prepare import prepare
 from ..problem.trust import remember
 from .loops import Loops
-from .programs import Members, Programs
+from .members import Members
+from .programs import Programs
 
 
 def portable(programs: Members) -> tuple[bytes, bytes] | None:
@@ -40,7 +41,7 @@ def portable(programs: Members) -> tuple[bytes, bytes] | None:
     A problem or a formula that a script or a notebook holds itself exists nowhere else. A loop of the user's own is
     sent with all that it refers to there.
     """
-    plan, problem = programs.plan, programs.problem
+    plan = programs.plan
     portable_plan: Any = plan.to_json()
     try:
         for factor in Plan.from_json(portable_plan).factors:
@@ -50,10 +51,11 @@ def portable(programs: Members) -> tuple[bytes, bytes] | None:
         portable_plan = plan
     try:
         if isinstance(programs, Loops):
-            found = problem.kind in ("file", "module")
-            of_problem = cloudpickle.dumps((problem.spec if found else problem, problem.fingerprint))
+            loop = programs.problem
+            found = loop.kind in ("file", "module")
+            of_problem = cloudpickle.dumps((loop.spec if found else loop, loop.fingerprint))
             return of_problem, cloudpickle.dumps((portable_plan, None))
-        assert isinstance(programs, Programs)
+        problem = programs.problem
         spec = problem.source.get("spec") if problem.source.get("kind", "object") != "object" else None
         of_problem = pickle.dumps((spec or problem, problem.fingerprint))
         of_plan = pickle.dumps((portable_plan, programs.ways))

@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -61,76 +61,6 @@ class Way(NamedTuple):
     size: int = 0
 
 
-class Members(Protocol):
-    """What the settings of a plan are trained by: the programs of a problem, or a loop of the user's own.
-
-    Attributes:
-        restarts: whether a run whose checkpoint is missing may begin anew where members are put together.
-        anew: whether one that was stopped at a rung begins anew to go on.
-        problem: of which the name is known.
-        workers: of a cluster that trains them; None for this machine.
-        notes: sentences on how members run.
-    """
-
-    plan: Plan
-    restarts: bool
-    anew: bool
-    workers: int | None
-
-    @property
-    def all(self) -> Mapping[Program, Sequence[Setting]]:
-        """The settings of each program."""
-        ...
-
-    @property
-    def at_once(self) -> int:
-        """How many processes may train members that are alone; or any, on a cluster."""
-        ...
-
-    def step_seconds(self, setting: Setting) -> float:
-        """Of one member that is trained alone."""
-        ...
-
-    @property
-    def problem(self) -> Any: ...
-
-    @property
-    def notes(self) -> list[str]: ...
-
-    def wider(self, plan: Plan) -> Self:
-        """The same for a plan that has more settings."""
-        ...
-
-    def of(self, setting: Setting) -> Program:
-        """What tells the setting's program from others."""
-        ...
-
-    def alone(self, setting: Setting) -> bool:
-        """Whether its members are trained one by one."""
-        ...
-
-    def steps(self, setting: Setting, fold: int | None = None) -> int:
-        """Of a pass over the data."""
-        ...
-
-    def fits(self, setting: Setting, members: int) -> bool: ...
-
-    def limit(self, setting: Setting, members: int) -> None: ...
-
-    def blocks(
-        self, settings: Sequence[Setting], seeds: Sequence[int], folds: Sequence[int | None] = (None,)
-    ) -> list[tuple[int, list[Setting], int | None]]: ...
-
-    def joined(self, origins: Sequence[tuple[BlockRow, int]], contents: Mapping[int, bytes]) -> tuple[int, bytes]:
-        """The step and the checkpoint of a block of members that go on from where they stand in other blocks.
-
-        Args:
-            origins: the block and the place in it that each member comes from; the blocks share seed, fold and program.
-            contents: the checkpoint of each of those blocks, by its number.
-        """
-        ...
-
-
 def grouped(of: Callable[[T], Program], items: Iterable[T]) -> dict[Program, list[T]]:
     """The items of each program, which `of` tells."""
     groups: dict[Program, list[T]] = {}
@@ -144,6 +74,11 @@ class Programs:
 
     Members whose settings differ in nothing else share a program, so only a block whose members share one
     can be trained as one.
+
+    Attributes:
+        restarts: whether a run whose checkpoint is missing may begin anew where members are put together.
+        anew: whether one that was stopped at a rung begins anew to go on.
+        workers: of a cluster that trains them; None for this machine.
     """
 
     restarts = anew = False
@@ -184,10 +119,12 @@ class Programs:
         return self._ways.get(self.of(setting), Way(STACKED))
 
     def alone(self, setting: Setting) -> bool:
+        """Whether its members are trained one by one."""
         return self.way(setting).name == ALONE
 
     @property
     def all(self) -> Mapping[Program, Sequence[Setting]]:
+        """The settings of each program."""
         if self._all is None:
             self._all = grouped(self.of, self.plan.settings)
         return self._all
@@ -306,15 +243,22 @@ class Programs:
 
     @property
     def at_once(self) -> int:
+        """How many processes may train members that are alone; or any, on a cluster."""
         if self.workers is not None:
             return self.workers
         return torch.get_num_threads() if self.place.device.type == CPU else len(self.devices)
 
     def step_seconds(self, setting: Setting) -> float:
+        """Of one member that is trained alone."""
         return self.way(setting).seconds
 
     def joined(self, origins: Sequence[tuple[BlockRow, int]], contents: Mapping[int, bytes]) -> tuple[int, bytes]:
-        """As `Members.joined`."""
+        """The step and the checkpoint of a block of members that go on from where they stand in other blocks.
+
+        Args:
+            origins: the block and the place in it that each member comes from; the blocks share seed, fold and program.
+            contents: the checkpoint of each of those blocks, by its number.
+        """
         plan, (first, _) = self.plan, origins[0]
         epochs = plan.epochs_of(first.stage)
         task = self.task(first.settings[0], first.fold)
@@ -393,15 +337,3 @@ def with_frozen(problem: Prepared, groups: ParameterGroups | None) -> Prepared:
         return problem
     less = sum(structure.get_parameter(name).numel() for name in groups.frozen)
     return replace(problem, model=Freezing(problem.model, groups.frozen), weights=problem.weights - less)
-
-
-def alone_seconds(programs: Members, parts: Iterable[tuple[Sequence[Setting], int | None]], passes: int) -> float:
-    """Of one core, for so many passes of members that are trained alone.
-
-    Args:
-        parts: settings of one program, and their fold.
-    """
-    return passes * sum(
-        len(settings) * programs.steps(settings[0], fold) * programs.step_seconds(settings[0])
-        for settings, fold in parts
-    )

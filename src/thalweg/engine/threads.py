@@ -16,8 +16,8 @@ from queue import SimpleQueue
 import torch
 
 from ..programs.native import single_threaded
+from .members import Members
 from .messages import Event, Job, Saved, StopFlag
-from .programs import Members
 from .relay import Events, relay
 from .work import work as work_on
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from . import loops
 from .block_run import train
+from .members import Members
 from .messages import Event, Job
-from .programs import Members, Programs
+from .programs import Programs
 
 
 def work(job: Job, members: Members, stop: Any, tell: Callable[[Event], None]) -> None:
@@ -21,5 +22,4 @@ def work(job: Job, members: Members, stop: Any, tell: Callable[[Event], None]) -
         for event in train(job, members, stop):
             tell(event)
     else:
-        assert isinstance(members, loops.Loops)
         loops.train(job, members, stop, tell)

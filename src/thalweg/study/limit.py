@@ -21,7 +21,7 @@ from ..plan.stored import FULL_BUDGET
 
 if TYPE_CHECKING:
     from ..engine.forecast import Forecast
-    from ..engine.programs import Members
+    from ..engine.members import Members
 
 FILLED = 0.8  # of the time, at most, by what is planned: the rest is for growth, and for what was not foreseen
 UNHALVED = 0.4  # by a plan without halving, which can leave less out once it has begun
