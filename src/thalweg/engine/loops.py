@@ -133,20 +133,6 @@ class Loops:
         return {"seconds_per_step": dict(update), "update_seconds": update, "programs": programs}
 
 
-def run_of(plan: Plan, setting: Setting, seed: int, epochs: int) -> Run:
-    """The run of a setting."""
-    return Run(
-        plan.formulas[setting.optimizer],
-        setting.lr,
-        plan.schedule(setting),
-        seed,
-        epochs,
-        plan.level(setting, "batch_size"),
-        plan.changes(setting),
-        plan.device,
-    )
-
-
 def train(job: Job, loops: Loops, stop: StopFlag, tell: Tell) -> None:
     """Call the user's function for the one member of a block, and tell what it reports."""
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]).step()  # what PyTorch imports now is not the loop's time
@@ -191,7 +177,17 @@ class _Reporter:
 
     def __init__(self, job: Job, loops: Loops, stop: StopFlag, tell: Tell) -> None:
         self.job, self.loops, self.plan, self.stop, self.tell = job, loops, loops.plan, stop, tell
-        self.run = run_of(self.plan, job.settings[0], job.seed, job.epochs)
+        plan, setting = self.plan, job.settings[0]
+        self.run = Run(
+            plan.formulas[setting.optimizer],
+            setting.lr,
+            plan.schedule(setting),
+            job.seed,
+            job.epochs,
+            plan.level(setting, "batch_size"),
+            plan.changes(setting),
+            plan.device,
+        )
         self.run._tell, self.run.stopping = self.heard, stop.is_set
         if job.checkpoint is not None:
             self.run._saved = load(job.checkpoint)
@@ -207,7 +203,8 @@ class _Reporter:
             self.begun = True
             self.tell(Steps(run.done - 1, 1))
         self.loops.seconds = min(self.loops.seconds or math.inf, time.monotonic() - self.last)
-        self.values = self._recorded(run.reports[-1])
+        tested = "test" in self.job.parts  # by no other run are values of the test part recorded
+        self.values = {n: value for n, value in run.reports[-1].items() if tested or not n.startswith("test_")}
         judged = [self.values[name] for name in {self.plan.criterion.column, LOSS} if name in self.values]
         lost = not all(map(math.isfinite, judged))
         self.finished = lost or run.done == self.job.epochs
@@ -243,18 +240,10 @@ class _Reporter:
 
     def _check_use(self) -> None:
         """Refuse a loop that leaves something unused that the study varies: its levels would all be trained alike."""
+        optimizer = self.job.settings[0].optimizer
         for factor in self.plan.factors:
-            if factor.varied and factor.applies(self.run_optimizer) and factor.name not in self.run.used:
+            if factor.varied and factor.applies(optimizer) and factor.name not in self.run.used:
                 raise TrainingError(_unused(factor))
-
-    @property
-    def run_optimizer(self) -> str:
-        return self.job.settings[0].optimizer
-
-    def _recorded(self, report: Mapping[str, float]) -> dict[str, float]:
-        """Without values of the test part, unless the run is one that meets it."""
-        tested = "test" in self.job.parts
-        return {name: value for name, value in report.items() if tested or not name.startswith("test_")}
 
     def _pass(self, step: int, diverged: int, finished: bool) -> None:
         now = time.monotonic()

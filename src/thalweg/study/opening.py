@@ -42,11 +42,9 @@ def opened(
     from ..engine.forecast import duration
     from ..engine.foresee import foresee
     from ..engine.loops import Loops
-    from ..engine.members import Members
     from ..engine.pace import Opened
     from ..engine.programs import Programs
 
-    members: Members
     if isinstance(ready, Loop):
         display.note(say("A run of {name} is tried out first.", name=ready.name))
         members, data = Loops(planned, ready), None
