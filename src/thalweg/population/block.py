@@ -424,9 +424,8 @@ def initial_tensors(
     with RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = model()
-    parameters = {name: (_copied(p, device), p.requires_grad) for name, p in fresh.named_parameters()}
-    weights = {name: p for name, (p, trains) in parameters.items() if trains}
-    fixed = {name: p for name, (p, trains) in parameters.items() if not trains}
+    weights = {name: _copied(p, device) for name, p in fresh.named_parameters() if p.requires_grad}
+    fixed = {name: _copied(p, device) for name, p in fresh.named_parameters() if not p.requires_grad}
     return weights, fixed | {name: _copied(b, device) for name, b in fresh.named_buffers()}
 
 

@@ -59,20 +59,11 @@ class Room:
         self.part_of = np.repeat(np.arange(len(self.parts)), [p.count for p in block.updates]).astype(np.int64)
         self.at = np.array([p.numbers.ctypes.data for p in self.parts], dtype=np.int64)
         pairs = zip(block.weights, block.updates[0].place.tolist(), strict=True)
-        self.weights = _table([[w.data_ptr(), *_extent(w), int(w.dtype == torch.float64), at] for w, at in pairs])
+        self.weights = _table([[w.data_ptr(), *_extent(w), _width(w), at] for w, at in pairs])
         pairs = zip(moved, block.moving, strict=True)
         self.copied = _table([[m.data_ptr(), b.data_ptr(), _bytes(b), 0] for m, b in pairs])
-        self.averaged = _table(
-            [
-                [
-                    a.data_ptr(),
-                    b.data_ptr(),
-                    *_extent(a),
-                    int(a.dtype == torch.float64) if a.is_floating_point() else -1,
-                ]
-                for a, b in zip(block.regularized.average or (), (*block.weights, *block.moving), strict=False)
-            ]
-        )
+        pairs = zip(block.regularized.average or (), (*block.weights, *block.moving), strict=False)
+        self.averaged = _table([[a.data_ptr(), b.data_ptr(), *_extent(a), _width(a)] for a, b in pairs])
 
     def enter(self, table: Table, block: Block, steps: range) -> list[int]:
         """Addresses and numbers for the driver, with the hyperparameters at each step."""
@@ -183,6 +174,11 @@ def _bytes(stack: Tensor) -> int:
 def _extent(stack: Tensor) -> tuple[int, int]:
     """Bytes from a member to the next, and values of one."""
     return _bytes(stack), stack[0].numel()
+
+
+def _width(stack: Tensor) -> int:
+    """1 of float64, 0 of float32, −1 of whole numbers."""
+    return int(stack.dtype == torch.float64) if stack.is_floating_point() else -1
 
 
 def _table(rows: Sequence[Sequence[int]]) -> np.ndarray:
