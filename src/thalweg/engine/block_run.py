@@ -28,13 +28,13 @@ def train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
     try:
         with programs.place.at_work():
             yield from _train(job, programs, stop)
-    except ThalwegError as error:
-        yield TooLarge() if out_of_memory(error) else Failed(error)
     except Exception as error:  # whatever a user's model, loss or loader may raise
         if out_of_memory(error):
             yield TooLarge()
-            return
-        yield Failed(failure(error, programs.problem.name), "repair it, then ")
+        elif isinstance(error, ThalwegError):
+            yield Failed(error)
+        else:
+            yield Failed(failure(error, programs.problem.name), "repair it, then ")
     else:
         yield Ended()
 

@@ -81,7 +81,9 @@ def whole_plan(programs: Members) -> bytes:
 def _whole(programs: Members, thing: Any) -> bytes:
     try:
         with _by_value():
-            return _dumps(thing)
+            file = io.BytesIO()
+            _Pickler(file).dump(thing)
+            return file.getvalue()
     except Exception as error:  # whatever a user's objects may raise
         raise PlanError(
             f"the problem {programs.problem.name} cannot be sent to other machines ({first_line(error)}): let its "
@@ -96,12 +98,6 @@ class _Pickler(cloudpickle.Pickler):
         if isinstance(obj, Formula) and usual(obj) is not None:
             return formulas.get, (obj.label,)
         return super().reducer_override(obj)
-
-
-def _dumps(thing: Any) -> bytes:
-    file = io.BytesIO()
-    _Pickler(file).dump(thing)
-    return file.getvalue()
 
 
 @contextmanager

@@ -222,10 +222,6 @@ class TensorUpdates(Update):
             return _ByProgram(self, rows)
         return _ByTorch(self, rows)
 
-    def columns(self, names: Sequence[str]) -> list[int]:
-        """The places of these among the states of a row."""
-        return [self.single.index(name) for name in names]
-
     def adopt(self, other: Update, here: np.ndarray, there: np.ndarray) -> None:
         assert isinstance(other, TensorUpdates)
         super().adopt(other, here, there)
@@ -273,7 +269,7 @@ class _ByTorch(Stacked):
         scalars: dict[Any, list[Tensor]] = {}
         single, after = rows.states.unbind(1), list(rows.states.unbind(1))
         for form in update.forms:
-            at = update.columns([name for name, _ in lower(form).row_states])
+            at = [update.single.index(name) for name, _ in lower(form).row_states]
             scalars[form], new = scalars_on_device(
                 form, rows.t, rows.loss, rows.table, [single[column] for column in at]
             )
