@@ -155,11 +155,9 @@ class _Trial:
             return Way(ALONE, ASKED, self.measured(ALONE, 1, 1)[1])
         if batched == RECOMPUTED:
             return Way(RECOMPUTED, ASKED)
-        place = self.programs.place
-        if not place.compiles and batched != COMPILED:
-            return Way(STACKED) if batched in (True, STACKED) else self.stacked_or_alone(None)
-        why = None if batched == STACKED else self.against_compiled(batched)
-        if batched != STACKED and why is None:
+        tried = batched == COMPILED or (batched != STACKED and self.programs.place.compiles)
+        why = self.against_compiled(batched) if tried else None
+        if tried and why is None:
             return Way(COMPILED)
         if batched == COMPILED:
             raise PlanError(
@@ -167,9 +165,7 @@ class _Trial:
                 name=self.name,
                 why=why,
             )
-        if batched in (True, STACKED):
-            return Way(STACKED, why)
-        return self.stacked_or_alone(why)
+        return Way(STACKED, why) if batched in (True, STACKED) else self.stacked_or_alone(why)
 
     def against_compiled(self, batched: Any) -> str | None:
         """Why a program is better not compiled; None where it is."""
