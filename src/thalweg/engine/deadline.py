@@ -58,13 +58,9 @@ class Deadline:
         if number >= stored[name]:
             return False
         widened = searching and (stored["grown"] or stored["refined"])  # where all settings have the same seeds
-        if (
-            number < LEAST
-            or widened
-            or row.seed <= self._begun.get(row.stage, -1)
-            or self._in_time(programs, row.stage)
-        ):
-            self._begun[row.stage] = max(row.seed, self._begun.get(row.stage, -1))
+        begun = self._begun.get(row.stage, -1)
+        if number < LEAST or widened or row.seed <= begun or self._in_time(programs, row.stage):
+            self._begun[row.stage] = max(row.seed, begun)
             return True
         words = f"{number} of {stored[name]} {'seeds' if searching else 'fresh seeds'}"
         self.store.drop_seeds(row.stage, row.seed, self._meta({name: number}, words))
