@@ -46,11 +46,6 @@ class Rowed(NamedTuple):
     labels: np.ndarray | None
     groups: np.ndarray | None
 
-    @classmethod
-    def of_pool(cls, ready: Prepared) -> Rowed:
-        """Those of training and validation."""
-        return cls(ready.pool.size, labels_of(ready.pool), ready.groups)
-
 
 @dataclass(frozen=True)
 class Folds:
@@ -107,7 +102,7 @@ class Folds:
 
     @staticmethod
     def _rows(splitter: Any, ready: Prepared) -> list[Rows]:
-        return split(splitter, Rowed.of_pool(ready))
+        return split(splitter, Rowed(ready.pool.size, labels_of(ready.pool), ready.groups))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -140,7 +135,7 @@ def folds(count: Any, ready: Prepared, seed: int) -> Folds:
             "TimeSeriesSplit judges on what comes later, and the test part would be drawn at random "
             "from all times; give the problem a test part, the latest samples."
         )
-    return Folds.of(splitter, arguments, split(splitter, Rowed.of_pool(ready)))
+    return Folds.of(splitter, arguments, Folds._rows(splitter, ready))
 
 
 def check_unwatched(schedule: Factor, regularizer: Factor) -> None:
