@@ -116,11 +116,11 @@ def first_step(problem: str) -> dict[str, float | str]:
         start = time.perf_counter()
         drivers()
         driver = time.perf_counter() - start
-        inputs, targets = next(iter(task.batches.epoch(0, 0)))
-        groups, extra = block.given(0, inputs, targets)
+        batch = next(iter(task.batches.epoch(0, 0)))
+        groups, extra = block.given(0, batch)
         start = time.perf_counter()
         weights, moving, _, _, fixed, _ = groups
-        task.batched.gradient(list(weights), inputs, targets, list(fixed), list(moving), extra)
+        task.batched.gradient(list(weights), *batch, list(fixed), list(moving), extra)
         assert task.validation is not None
         block.evaluate(*task.validation)
         seconds = time.perf_counter() - start

@@ -245,7 +245,7 @@ def _first_step(block: Block) -> tuple[Samples, Groups, Extra]:
     batch = next(iter(block.task.batches.epoch(block.seed, 0))).to(block.device)
     for part in block.regularized.parts:
         part.fits(block.task.batched.loss, batch)
-    return batch, *block.given(0, *batch)
+    return batch, *block.given(0, batch)
 
 
 def _alike(together: Sequence[Tensor], alone: Sequence[Tensor]) -> bool:

@@ -239,11 +239,10 @@ class Block:
         self.stepper.advance(batches)
         self.seconds = (time.perf_counter() - start) / len(batches)
 
-    def given(self, step: int, inputs: Tree, targets: Tree) -> tuple[Groups, Extra]:
+    def given(self, step: int, batch: Samples) -> tuple[Groups, Extra]:
         """What a program is given at a step of training."""
-        extra = self.regularized.extra(self.seeds, step, inputs, self.per_member)
-        samples = Samples(inputs, targets)
-        return self.task.batched.groups(self.weights, samples, self.fixed, self.moving, extra), extra
+        extra = self.regularized.extra(self.seeds, step, batch.inputs, self.per_member)
+        return self.task.batched.groups(self.weights, batch, self.fixed, self.moving, extra), extra
 
     def _own_step(self, batch: Samples) -> None:
         """A step of members whose optimizers are their own code, one after another."""

@@ -30,7 +30,7 @@ def advance(block: Block, rooms: dict[int, Room], program: Compiled, batches: Se
     if any(isinstance(part, TensorUpdates) and part.programs is None for part in block.updates):
         return False
     steps = range(block.step, block.step + len(batches))
-    table = program.table(len(block.active), batches, lambda k: block.given(steps[k], *batches[k]))
+    table = program.table(len(block.active), batches, lambda k: block.given(steps[k], batches[k]))
     if table is None:
         return False
     if id(table.step) not in rooms:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..kernels.stacks import Rows, Stacked, renew, shaped, stacked
-from ..samples import Samples, Tree
+from ..samples import Samples
 from .batched import Batched, Extra, Groups
 from .regularized import Regularized
 from .tensor_updates import second_of
@@ -44,7 +44,7 @@ class Block(Protocol):
     @property
     def per_epoch(self) -> int: ...
 
-    def given(self, step: int, inputs: Tree, targets: Tree) -> tuple[Groups, Extra]: ...
+    def given(self, step: int, batch: Samples) -> tuple[Groups, Extra]: ...
 
 
 class Stepper:
@@ -93,7 +93,7 @@ class Stepper:
                 tensor.copy_(torch.from_numpy(array)) if there else np.copyto(array, tensor.cpu().numpy())
 
     def _step(self, step: int, batch: Samples) -> None:
-        groups, extra = self.block.given(step, *batch)
+        groups, extra = self.block.given(step, batch)
         begun = [part.begin(step) for part in self.block.updates]
         if self.capture is None or not all(part.replays for part in self.block.updates):
             self._carry_out(batch, extra)
