@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -259,15 +260,8 @@ def _arena(size: int) -> int:
     return room.ctypes.data
 
 
-class _Drivers:
-    """The compiled loops over members."""
-
-    def __init__(self) -> None:
-        made = module(DRIVER, "driver")
-        prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
-        self.each, self.run = prototype(made.each.address), prototype(made.run.address)
-
-
 @functools.cache
-def drivers() -> _Drivers:
-    return _Drivers()
+def drivers() -> SimpleNamespace:
+    """The compiled loops over members."""
+    made, prototype = module(DRIVER, "driver"), ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
+    return SimpleNamespace(each=prototype(made.each.address), run=prototype(made.run.address))
