@@ -116,12 +116,8 @@ class Stepper:
         replay()
 
     def _carry_out(self, batch: Samples, extra: Extra) -> None:
-        block = self.block
-
-        def program() -> Sequence[Tensor]:
-            return self.batched.gradient(self.points, *batch, block.fixed, block.moving, extra)
-
-        self._whole(program, self.launches)
+        fixed, moving = self.block.fixed, self.block.moving
+        self._whole(lambda: self.batched.gradient(self.points, *batch, fixed, moving, extra), self.launches)
 
     def _whole(self, program: Callable[[], Sequence[Tensor]], launches: Sequence[Launches]) -> None:
         """A step, where the program gives gradients, losses and moved buffers at the points."""
