@@ -226,17 +226,11 @@ class Block:
             part.estimate(results[: len(weights)], weights, active[rows], self.step)
 
     def _take_steps(self, batches: Sequence[Samples]) -> None:
-        batched = self.task.batched
-        if isinstance(batched, Compiled):
+        batched, start = self.task.batched, time.perf_counter()
+        if not (isinstance(batched, Compiled) and advance(self, self.rooms, batched, batches)):
+            self.stepper = self.stepper or Stepper(self, batched)
             start = time.perf_counter()
-            done = advance(self, self.rooms, batched, batches)
-            self.seconds = (time.perf_counter() - start) / len(batches)
-            if done:
-                return
-        if self.stepper is None:
-            self.stepper = Stepper(self, batched)
-        start = time.perf_counter()
-        self.stepper.advance(batches)
+            self.stepper.advance(batches)
         self.seconds = (time.perf_counter() - start) / len(batches)
 
     def given(self, step: int, batch: Samples) -> tuple[Groups, Extra]:
