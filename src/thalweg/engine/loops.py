@@ -138,24 +138,21 @@ def train(job: Job, loops: Loops, stop: StopFlag, tell: Tell) -> None:
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]).step()  # what PyTorch imports now is not the loop's time
     loop, reporter = loops.problem, _Reporter(job, loops, stop, tell)
     try:
-        if loop.is_command:
-            loop.train(reporter.run)
-        else:
-            with _alone(), loop.importable():
-                reporter.run.train(loop.train)
-    except RunEnded:
-        reporter.paused = not reporter.finished
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | GeneratorExit):
-            raise
-        tell(TooLarge() if out_of_memory(error) else Failed(_failure(error, loop), "repair it, then "))
-        return
-    try:
+        try:
+            if loop.is_command:
+                loop.train(reporter.run)
+            else:
+                with _alone(), loop.importable():
+                    reporter.run.train(loop.train)
+        except RunEnded:
+            reporter.paused = not reporter.finished
         reporter.end()
-    except ThalwegError as error:
-        tell(Failed(_failure(error, loop), "repair it, then "))
-        return
-    tell(Ended())
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        tell(TooLarge() if out_of_memory(error) else Failed(_failure(error, loop), "repair it, then "))
+    else:
+        tell(Ended())
 
 
 @contextlib.contextmanager
