@@ -17,7 +17,7 @@ from ..programs.compiled import Step
 from ..programs.operations import Uncovered
 from ..samples import Samples
 from .compiled import Compiled, Table, drivers
-from .stacked import Block
+from .stacked import Block, decay_factors
 from .tensor_updates import Calls, TensorUpdates, second_of
 from .updates import Update
 
@@ -72,7 +72,7 @@ class Room:
         table.base[:, first : first + len(self.outputs)] = table.base[0, first : first + len(self.outputs)]
         for mine, part in zip(self.parts, block.updates, strict=True):
             mine.enter(part, steps)
-        self.factors = _factors(block, self.parts, steps)
+        self.factors = decay_factors(block, [part.tables for part in self.parts])
         self.shares = block.regularized.shares(steps, block.per_epoch, block.total)
         return [
             *(a.ctypes.data for a in (block.active, block.broken, block.loss_sum)),
@@ -156,14 +156,6 @@ def _steps(launch: Launch) -> int:
     """The address of the steps (rows,) that a launch's rows are at."""
     assert launch.t is not None
     return launch.t.ctypes.data
-
-
-def _factors(block: Block, parts: Sequence[_Part], steps: range) -> np.ndarray | None:
-    """(steps, members, width) by which decoupled decay multiplies the weights before each update."""
-    if not block.regularized.decays:
-        return None
-    rates = np.concatenate([p.rates_of(one.tables) for p, one in zip(block.updates, parts, strict=True)], axis=1)
-    return block.regularized.factors_at(rates)
 
 
 def _bytes(stack: Tensor) -> int:

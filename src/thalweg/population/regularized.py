@@ -108,10 +108,6 @@ class Regularized:
         for w, column in zip(self.weights, place.tolist(), strict=True):
             w.mul_(shaped(factors[:, column].to(w.dtype), w))
 
-    def factors_at(self, rates: np.ndarray) -> np.ndarray:
-        """(steps, members, width), at rates (steps, members, width)."""
-        return np.stack([self.factors(row) for row in rates])
-
     def factors(self, rates: np.ndarray) -> np.ndarray:
         """(members, width) by which decoupled decay multiplies the weights, at these rates (members, width)."""
         each = [[one.shrink(lr) for one, lr in zip(decay, rates, strict=True)] for decay in self.decays]

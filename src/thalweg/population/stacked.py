@@ -256,12 +256,20 @@ class Numbers:
         block = self.block
         tables = [part.scheduling.over(part.table, steps) for part in block.updates]
         columns = [np.arange(steps.start + 1.0, steps.stop + 1.0)[:, None], *tables]
-        if self.factors is not None:
-            rates = [p.rates_of(t) for p, t in zip(block.updates, tables, strict=True)]
-            columns.append(block.regularized.factors_at(np.concatenate(rates, axis=1)))
+        if (factors := decay_factors(block, tables)) is not None:
+            columns.append(factors)
         if self.shares is not None:
             columns.append(block.regularized.shares(steps, block.per_epoch, block.total))
         return np.concatenate([c.reshape(len(steps), -1) for c in columns], axis=1)
+
+
+def decay_factors(block: Block, tables: Sequence[np.ndarray]) -> np.ndarray | None:
+    """(steps, members, width) by which decoupled decay multiplies the weights before each update, by the tables
+    (steps, rows, hyperparameters) of each formula; None without decay."""
+    if not block.regularized.decays:
+        return None
+    rates = [part.rates_of(table) for part, table in zip(block.updates, tables, strict=True)]
+    return np.stack([block.regularized.factors(row) for row in np.concatenate(rates, axis=1)])
 
 
 def captured(step: Callable[[], None]) -> Callable[[], None]:
