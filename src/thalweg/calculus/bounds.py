@@ -145,7 +145,7 @@ class Measure:
     def _power(self, node: Node, parts: list[Size]) -> Size:
         base, exponent = parts
         reach = exponent.major if exponent.number is None else abs(float(exponent.number))
-        up, down = _power(base.major, reach), _power(base.inverse, reach)
+        up, down = power(base.major, reach), power(base.inverse, reach)
         if isinstance(exponent.number, (int, float, Fraction)) and exponent.number < 0:
             up, down = down, up
         if base.number == math.e and node.args[0].head == "name":
@@ -206,8 +206,9 @@ class Measure:
         return value or (1 / LARGEST if word == "exp" else 0.0)
 
 
-def _power(base: float, exponent: float) -> float:
+def power(base: float, exponent: float) -> float:
+    """|base|^exponent with the sign of the base, infinite beyond what a float holds."""
     try:
-        return base**exponent
-    except (OverflowError, ZeroDivisionError):
-        return math.inf
+        return math.copysign(abs(base) ** exponent, base)
+    except OverflowError:
+        return math.copysign(math.inf, base)

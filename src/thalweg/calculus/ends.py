@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from .bounds import power
 from .by_rules import differentiated
 from .closed import DIGITS, fraction, real_roots
 from .extent import multiplies_out, operations
@@ -172,15 +173,8 @@ def _interval(e: Any, x: Interval) -> Interval:
     if isinstance(e, sp.Abs):
         return low, high
     if e.is_Pow and not isinstance(e, sp.exp) and e.exp.is_Number and e.exp > 0 and (low >= 0 or e.exp.is_odd):
-        return _power(low, float(e.exp)), _power(high, float(e.exp))
+        return power(low, float(e.exp)), power(high, float(e.exp))
     if type(e) in _RISING and low == high and math.isinf(low):
         value = _RISING[type(e)][low > 0]
         return (value, value) if not (isinstance(e, sp.log) and low < 0) else ANYTHING
     return _RISING.get(type(e), ANYTHING)
-
-
-def _power(base: float, exponent: float) -> float:
-    try:
-        return math.copysign(abs(base) ** exponent, base)
-    except OverflowError:
-        return math.copysign(math.inf, base)

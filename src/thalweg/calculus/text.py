@@ -106,10 +106,7 @@ class _Text(StrPrinter):
         return f"e^{power}" if _WORD.fullmatch(power) else f"e^({power})"
 
     def _print_Rational(self, expr: Any) -> str:
-        return f"{expr.p}/{expr.q}".replace("-", "−")
-
-    def _print_Integer(self, expr: Any) -> str:
-        return str(expr.p).replace("-", "−")
+        return str(expr).replace("-", "−")
 
     def _print_Float(self, expr: Any) -> str:
         return f"{float(expr):.12g}".replace("-", "−")
@@ -127,8 +124,7 @@ class _Text(StrPrinter):
 
     _print_Abs = _print_Max = _print_Min = _print_Heaviside = _print_Function
     _print_exp = _print_ExpBase
-    _print_Half = _print_Rational
-    _print_One = _print_Zero = _print_NegativeOne = _print_Integer
+    _print_Half = _print_Integer = _print_One = _print_Zero = _print_NegativeOne = _print_Rational
 
 
 class _Paper(LatexPrinter):
@@ -160,11 +156,11 @@ def _fraction(expr: Any) -> tuple[bool, Any, list[Any], list[Any]]:
     """Sign, coefficient, factors above and below the line."""
     above, below, coefficient = [], [], sp.S.One
     for factor in expr.as_ordered_factors():
-        base, exponent = factor.as_base_exp() if not factor.is_Number else (factor, sp.S.One)
+        base, exponent = factor.as_base_exp()
         if factor.is_Number:
             coefficient *= factor
         elif exponent.is_Number and exponent.is_negative and base != sp.E:
-            below.append(sp.Pow(base, -exponent, evaluate=exponent != -1) if exponent != -1 else base)
+            below.append(sp.Pow(base, -exponent))
         else:
             above.append(factor)
     minus = bool(coefficient.is_negative)
