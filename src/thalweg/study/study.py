@@ -48,6 +48,7 @@ from ..schedules import Given
 from ..store.connection import stem_of
 from ..store.file import Store, kind_of
 from ..store.provenance import provenance
+from ..unknown import unknown
 from .extension import extended
 from .limit import Limit, digest, limit_of
 from .loops import loop_facts, loop_plan
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
     from ..problem.run import Run
     from ..resampling.bias_variance import BiasVariance
     from ..resampling.ensemble import Ensemble
+
+ENSEMBLES = ("bagging", "boosting", "seeds")
 
 
 class Study(Results):
@@ -145,9 +148,19 @@ class Study(Results):
             PlanError, StoreError: there is no such kind or optimizer, nothing was chosen yet, or the problem is
                 another one or a DataLoader.
         """
-        from ..resampling.of_study import ensemble
+        from ..engine.programs import Programs
+        from ..resampling.bagging import averaged_members
+        from ..resampling.boosting import boosted
 
-        return ensemble(self, kind, members, optimizer, problem)
+        if kind not in ENSEMBLES:
+            raise PlanError(unknown("kind of ensemble", str(kind), ENSEMBLES))
+        setting = self.chosen(optimizer)
+        _, ready = self.to_train(problem)
+        programs = Programs(self.judged_plan.anywhere, ready)
+        if kind != "boosting":
+            return averaged_members(programs, setting, kind, members)
+        every = [entry.setting for entry in self.verdict.entries]
+        return boosted(programs, [setting] if optimizer is not None else every, members)
 
     def bias_variance(
         self, members: int = 20, noise: float | None = None, problem: Problem | str | None = None
@@ -159,9 +172,12 @@ class Study(Results):
             noise: as `thalweg.bias_variance` takes it.
             problem: needed only for a study that was opened, and was given a `tw.Problem` object.
         """
-        from ..resampling.of_study import bias_variance
+        from ..engine.programs import Programs
+        from ..resampling.bias_variance import taken_apart
 
-        return bias_variance(self, members, noise, problem)
+        plan, ready = self.to_train(problem)
+        programs = Programs(plan.anywhere, ready)
+        return taken_apart(programs, programs.plan.settings, members, noise)
 
     def extend(
         self,
