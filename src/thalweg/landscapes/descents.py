@@ -275,7 +275,8 @@ class _Walk:
             for rule, values in zip(rules.formulas, self.all_states, strict=True)
         }
         records = (self.all_points, self.all_losses, self.all_gradients, self.all_lookaheads)
-        points, losses, gradients, lookaheads = map(_by_start, records)
+        # (steps + 1, optimizers, rates, starts, …) → (starts, optimizers, rates, steps + 1, …)
+        points, losses, gradients, lookaheads = (np.moveaxis(values, (3, 0), (0, 3)) for values in records)
         at, rates = np.moveaxis(diverged, 2, 0), np.moveaxis(self.all_rates, 0, -1)
         about = (self.surface, rules.formulas, rules.rates, self.schedule, noise, seed, rules.fairness)
         return Path(*about, points, losses, gradients, lookaheads, at, rates, states)
@@ -315,11 +316,6 @@ class _Walk:
         for k, states in enumerate(self.all_states):
             for values in states.values():
                 values[gone[:, k]] = np.nan
-
-
-def _by_start(values: np.ndarray) -> np.ndarray:
-    """(steps + 1, optimizers, rates, starts, …) → (starts, optimizers, rates, steps + 1, …)."""
-    return np.moveaxis(values, (3, 0), (0, 3))
 
 
 def _noise(sigma: float, seed: int, step: int, shape: tuple[int, int]) -> np.ndarray | float:

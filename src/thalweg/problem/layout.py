@@ -59,7 +59,8 @@ def form_of(item: Any, layout: Layout = USUAL) -> str:
     ('pair', 'pair', 'triple', 'flat')
     """
     if isinstance(item, tuple | list) and not hasattr(item, "_fields"):
-        if not layout.whole and _is_flat(item, layout.inputs):
+        flat = len(item) > layout.inputs > 1 and not any(isinstance(one, tuple | list | Mapping) for one in item)
+        if flat and not layout.whole:
             return FLAT
         if len(item) in (2, 3):
             return PAIR if len(item) == 2 else TRIPLE
@@ -67,10 +68,6 @@ def form_of(item: Any, layout: Layout = USUAL) -> str:
         return WHOLE
     names = [name for name in TARGETS if name in item] if isinstance(item, Mapping) else []
     return names[0] if len(names) == 1 else ""
-
-
-def _is_flat(item: tuple[Any, ...] | list[Any], inputs: int) -> bool:
-    return len(item) > inputs > 1 and not any(isinstance(one, tuple | list | Mapping) for one in item)
 
 
 def given(item: Any, where: str, layout: Layout = USUAL) -> Samples:

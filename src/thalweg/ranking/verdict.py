@@ -75,6 +75,7 @@ class _Entries:
         counts = tried(runs.frame["candidate"], runs.frame["setting"], runs.frame["status"])
         self.counts = {plain(level): row for level, row in counts.items()}
         self.rates = _rates(runs)
+        self.scatters = bool(((~np.isnan(choice.cells)).sum(axis=0) > 1).any())
 
     def of(self, k: int) -> Entry:
         ranked, sign = self.ranked, self.runs.columns.sign
@@ -100,7 +101,7 @@ class _Entries:
             may_be_best=ranked.may_be_best[k],
             regret=ranked.regret[k],
             # One run shows no scatter, so it gives no chance.
-            probability_best=ranked.probability[k] if self._scatters else math.nan,
+            probability_best=ranked.probability[k] if self.scatters else math.nan,
             search_value=sign * self.choice.search[k],
             edge=edge_of(self.rates.get(level, []), lr),
             test={},
@@ -116,10 +117,6 @@ class _Entries:
             repeats=0 if self.choice.paired else len(column),
             **self.counts[level],
         )
-
-    @property
-    def _scatters(self) -> bool:
-        return bool(((~np.isnan(self.choice.cells)).sum(axis=0) > 1).any())
 
 
 def _rates(runs: Runs) -> dict[Level, list[float]]:

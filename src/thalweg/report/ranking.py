@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..language import mark, say
-from ..plan.criterion import Criterion
 from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
@@ -96,7 +95,7 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         if name != kind.name
     ]
     interval, by = say("[95% interval]"), verdict.criterion
-    side = _better_side(by)
+    side = mark("above") if by.higher else mark("below")  # of a value, where the better ones lie
     change = Column("optimism", "Change from search", "change", None, "change from\nsearch", 5, page=False)
     behind, seeds = say("behind the best\n{interval}", interval=interval), say("90% of\nseeds {side}", side=side)
     evidence = [
@@ -117,11 +116,6 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
     ]
     named = [replace(column, means=verdict.meanings[column.name.split()[0]]) for column in evidence]
     return [level(kind.name, "chosen rate" if kind is GRID else "name", worth=0), *setting, *named]
-
-
-def _better_side(by: Criterion) -> str:
-    """On which side of a value the better ones lie."""
-    return mark("above") if by.higher else mark("below")
 
 
 def _uneven(verdict: Verdict) -> bool:

@@ -94,7 +94,7 @@ def importance(plan: Plan, members: pd.DataFrame) -> list[Shares]:
     factors = [plan["lr"], plan["schedule"], *plan.further]
     names = ["optimizer", *(factor.name for factor in factors)]
     partial = tuple(k for k, factor in enumerate(factors) if not {*grids} <= {*(factor.only or grids)})
-    shares = [_shares(name, [_ranks(grid)], (), names) for name, grid in grids.items()]
+    shares = [_shares(name, _ranked_together([grid]), (), names) for name, grid in grids.items()]
     if len(grids) > 1:
         shares.insert(0, _shares(ALL, _ranked_together([*grids.values()]), partial, names))
     return [one for one in shares if one is not None]
@@ -116,10 +116,6 @@ def _grids(plan: Plan, search: Losses) -> dict[str, np.ndarray]:
             sizes = [len(factor.of(optimizer)) for factor in (plan["schedule"], *plan.further)]
             grids[optimizer] = losses.reshape(len(rates), *sizes, -1)
     return grids
-
-
-def _ranks(losses: np.ndarray) -> np.ndarray:
-    return stats.rankdata(losses).reshape(losses.shape)
 
 
 def _ranked_together(grids: Sequence[np.ndarray]) -> list[np.ndarray]:
