@@ -142,11 +142,6 @@ def command(
     return Loop(made, made.name, "command", spec, text, at_once)
 
 
-def is_command_spec(spec: str) -> bool:
-    """Whether a text is a call of `command`."""
-    return spec.startswith("command(")
-
-
 def of_spec(spec: str) -> Loop:
     """The command that the text stands for.
 

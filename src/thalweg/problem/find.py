@@ -66,7 +66,7 @@ def declared(spec: Any) -> Problem | Loop:
             names=", ".join(PROBLEMS),
             forms=FORMS,
         )
-    if command.is_command_spec(spec):
+    if spec.startswith("command("):
         return command.of_spec(spec)
     if is_table_spec(spec):
         return of_spec(spec)
