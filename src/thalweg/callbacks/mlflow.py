@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,8 +81,6 @@ class _Run:
     number: str
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        import time
-
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())

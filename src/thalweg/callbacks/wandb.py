@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,6 @@ class WandB:
         return f"WandB({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def run(self, study: str, key: str, name: str | None, config: Mapping[str, Any]) -> _Run:
-        import hashlib
-
         import wandb
 
         entity, _, project = self.project.rpartition("/")
