@@ -135,11 +135,7 @@ def recipe(
 
 
 def _uses(optimizer: bool, regularizer: bool, problem: bool) -> str:
-    """What the script needs thalweg for.
-
-    Args:
-        problem: whether for the problem too.
-    """
+    """What the script needs thalweg for; `problem` is whether for the model, the data and the loss too."""
     parts = [name for name, used in (("the optimizer", optimizer), ("the regularizer", regularizer)) if used]
     if not problem:
         return f"for {' and '.join(parts) or 'the loss'}"
@@ -149,11 +145,7 @@ def _uses(optimizer: bool, regularizer: bool, problem: bool) -> str:
 
 
 def _own_class(formula: Formula, by_group: Collection[str]) -> tuple[str, str]:
-    """Name and text of a class for a rule that torch.optim lacks; empty where there is none.
-
-    Args:
-        by_group: the options that parameter groups choose, of which torch.optim knows none.
-    """
+    """Name and text of a class for a rule that torch.optim lacks, as it does options that groups choose; or empty."""
     if isinstance(formula, Opaque) or (torch_class(formula) is not None and not by_group):
         return "", ""
     return class_of(formula, by_group) or ("", "")
@@ -312,11 +304,7 @@ def _value(problem: Mapping[str, Any]) -> str:
 
 
 def _tensors(batch_size: Level, data: str, tree: bool) -> str:
-    """The body of `batches(epoch)`.
-
-    Args:
-        tree: inputs or targets are several tensors.
-    """
+    """The body of `batches(epoch)`; `tree` is whether inputs or targets are several tensors."""
     samples = "len(tree_leaves(inputs)[0])" if tree else "len(inputs)"
     size = samples if batch_size == FULL else str(batch_size)
     each = "tree_map(lambda t, rows=chosen: t[rows], (inputs, targets))"
