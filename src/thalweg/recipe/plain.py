@@ -35,15 +35,9 @@ _OF_MATRICES = tuple(
 _SIZES = {shapes.ONE: "1", shapes.ROWS: "w.shape[-2]", shapes.COLUMNS: "w.shape[-1]"}
 # what the text of a class calls its own
 _TAKEN = re.compile(
-    "|".join(
-        [
-            "self|params|torch|p|each|group|state|trained|closure|sampled|due|before|model|after|loss",
-            r"x\d+|new_\w+",
-            *dir(builtins),
-        ]
-    )
+    r"self|params|torch|p|each|group|state|trained|closure|sampled|due|before|model|after|loss|x\d+|new_\w+|"
+    + "|".join(dir(builtins))
 )
-_NO_GRAD = "@torch.no_grad()"
 
 
 def class_of(formula: Formula, by_group: Collection[str] = ()) -> tuple[str, str] | None:
@@ -277,7 +271,7 @@ def _loop(lines: Sequence[str] | Iterator[str], parameter: str = "w") -> list[st
 
 
 def _method(name: str, lines: Sequence[str] | Iterator[str]) -> list[str]:
-    return [indent(line, "    ") for line in (_NO_GRAD, f"def {name}:", *(indent(line, "    ") for line in lines))]
+    return ["    @torch.no_grad()", f"    def {name}:", *(indent(line, " " * 8) for line in lines)]
 
 
 def _step(body: _Body) -> list[str]:
