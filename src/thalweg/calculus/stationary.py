@@ -28,7 +28,7 @@ from .closed import DIGITS, SAME, closed_form, fraction, real_roots, value
 from .evaluation import compiled, precisely
 from .extent import degree, multiplies_out, operations
 from .function import Function
-from .gradient import Hessian, hessian
+from .gradient import hessian
 from .points import Bounds
 
 HIGHEST = 60  # degree of a rational function that is multiplied out
@@ -339,9 +339,7 @@ def _searched(f: Function, slopes: list[Derivative], bounds: Bounds) -> Candidat
     return Candidates(tuple(points), False, note)
 
 
-@functools.lru_cache(maxsize=16)
-def _second(f: Function) -> Hessian:
-    return hessian(f)
+_second = functools.lru_cache(maxsize=16)(hessian)
 
 
 def classified(
