@@ -78,7 +78,7 @@ class Journal(Callback):
         finished = study.finished
         if finished:
             for (stage, setting), rows in _confirmed(study):
-                self._sum_up(study, self._run(stage, setting), setting, rows)
+                _sum_up(study, self._run(stage, setting), rows)
             _sum_up_study(study, self._whole)
         for run in (*self._runs.values(), self._whole):
             run.close(finished)
@@ -91,16 +91,6 @@ class Journal(Callback):
             name = f"{called(setting)}{longer}"
             self._runs[stage, setting] = self.tool.run(self._study.path.stem, self._key, name, config)
         return self._runs[stage, setting]
-
-    def _sum_up(self, study: Results, run: Run, setting: Setting, rows: pd.DataFrame) -> None:
-        """The means over fresh seeds: curves, and the last values."""
-        for step, values in _means(study, rows):
-            run.scalars(step, _finite(values))
-        diverged = int((rows["status"] == "diverged").sum())
-        columns = [name for name in rows if name.startswith(("train_", "validation_", "test_"))]
-        ended = [name for name in columns if not (diverged and name.endswith("_loss"))]  # else the mean is infinite
-        means = {name: float(rows[name].mean()) for name in ended if rows[name].notna().any()}
-        run.summary({**_finite(means), "diverged": diverged, "seeds": int(rows["seed"].nunique())})
 
 
 def _key_of(study: Results) -> str:
@@ -143,6 +133,17 @@ def _confirmed(study: Results) -> Iterator[tuple[tuple[str, Setting], pd.DataFra
     for stage, runs in fresh.groupby("stage", sort=False):
         for setting, rows in by_setting(plan, runs).items():
             yield (str(stage), setting), rows
+
+
+def _sum_up(study: Results, run: Run, rows: pd.DataFrame) -> None:
+    """The means over fresh seeds: curves, and the last values."""
+    for step, values in _means(study, rows):
+        run.scalars(step, _finite(values))
+    diverged = int((rows["status"] == "diverged").sum())
+    columns = [name for name in rows if name.startswith(("train_", "validation_", "test_"))]
+    ended = [name for name in columns if not (diverged and name.endswith("_loss"))]  # else the mean is infinite
+    means = {name: float(rows[name].mean()) for name in ended if rows[name].notna().any()}
+    run.summary({**_finite(means), "diverged": diverged, "seeds": int(rows["seed"].nunique())})
 
 
 def _means(study: Results, rows: pd.DataFrame) -> Iterator[tuple[int, dict[str, float]]]:
