@@ -17,10 +17,9 @@ from .extent import Work, multiplies_out
 from .function import Function
 from .rules import Rules, Step
 from .symbolic import symbol
-from .text import bracketed, digits, latex, plain
+from .text import RAISED, bracketed, digits, latex, plain
 
 HIGHEST = 12  # degree of what is multiplied out
-_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Derivative(Typeset):
     @property
     def _sign(self) -> str:
         d = "∂" if self._partial else "d"
-        power = str(self.order).translate(_RAISED) if self.order > 1 else ""
+        power = str(self.order).translate(RAISED) if self.order > 1 else ""
         return f"{d}{power}/{d}{self.wrt}{power}"
 
 

@@ -13,7 +13,7 @@ from sympy.printing.str import StrPrinter
 
 from .syntax import GREEK
 
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _GREEK = dict(zip("αβγδεζηθικλμνξρστυφχψω", GREEK.split(), strict=True))
 _WORD = re.compile(r"[^\W\d_][^\W²³¹⁰⁴-⁹]*|\d+")
 _WORDS = {"Abs": "abs", "Max": "max", "Min": "min", "Heaviside": "heaviside", "ceiling": "ceil"}
@@ -97,7 +97,7 @@ class _Text(StrPrinter):
         if not (base.is_Symbol or base.is_Function or base == sp.E or base == sp.pi or (base.is_Integer and base >= 0)):
             word = f"({word})"
         if exponent.is_Integer and not base.is_Function:
-            return word + str(exponent).translate(_RAISED)
+            return word + str(exponent).translate(RAISED)
         power = self._print(exponent)
         return f"{word}^{power}" if _WORD.fullmatch(power) else f"{word}^({power})"
 
