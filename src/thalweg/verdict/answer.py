@@ -27,38 +27,49 @@ def answer(factor: Factor, name: str, verdict: Verdict, setting: str, scope: str
     first = called(factor, best.setting[factor.name]) + (f" ({setting})" if setting else "")
     bounded = math.isfinite(best.value.high) and math.isfinite(best.value.low)
     value = f"{by.words} {best.value if bounded else filled('{mean:.4g}', mean=best.value.mean)}{by.when}"
-    parts = {
-        "first": first,
-        "name": name,
-        "value": value,
-        "extreme": by.extreme,
-        "over": evidence(verdict),
-        "others": _others(verdict),
-        "scope": scope,
-    }
     several = max(verdict.seeds, verdict.folds, 1 + verdict.swaps, *(entry.repeats for entry in entries)) > 1
     if not several and len(entries) > 1:
         return say(
             "{first} has the {extreme} {value} on {name}, but one {replicate} cannot tell {many} apart.",
-            **parts,
+            first=first,
+            extreme=by.extreme,
+            value=value,
+            name=name,
             replicate=mark(verdict.replicate),
             many=factor.kind.many,
         )
+    over, others = evidence(verdict), _others(verdict)
     if len(entries) == 1:
         return say(
             "{first} has a {value} on {name}, over {over}; no other {kind} was compared.{scope}",
-            **parts,
+            first=first,
+            value=value,
+            name=name,
+            over=over,
             kind=factor.kind.words,
+            scope=scope,
         )
     as_good = [verdict.level(e) for e in entries[1:] if e.may_be_best]
     if not as_good:
-        return say("{first} is best on {name}: {value} over {over} and no other comes level.{others}{scope}", **parts)
+        return say(
+            "{first} is best on {name}: {value} over {over} and no other comes level.{others}{scope}",
+            first=first,
+            name=name,
+            value=value,
+            over=over,
+            others=others,
+            scope=scope,
+        )
     words = say(
         "{first} has the {extreme} {value} on {name}, over {over}; {as_good} may be as good.",
-        **parts,
+        first=first,
+        extreme=by.extreme,
+        value=value,
+        name=name,
+        over=over,
         as_good=listed(as_good),
     )
-    return f"{words} {_price(factor, verdict)}{parts['others']}{scope}"
+    return f"{words} {_price(factor, verdict)}{others}{scope}"
 
 
 def evidence(verdict: Verdict) -> str:
