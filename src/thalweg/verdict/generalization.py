@@ -95,7 +95,8 @@ def generalization(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: 
         members, curves: `Study.table()` and `Study.curves()`.
     """
     stage = recorded(members, verdict)
-    measured = [_curves(stage[matching(stage, entry.setting)], curves) for entry in verdict.entries]
+    rows = points(curves, stage, "train_loss", "validation_loss")
+    measured = [_curves(stage[matching(stage, entry.setting)], rows) for entry in verdict.entries]
     finite = [one.train[-1] for one in measured if one is not None and np.isfinite(one.train[-1]).all()]
     lowest = min(finite, key=np.mean, default=None)
     return [
@@ -105,12 +106,12 @@ def generalization(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: 
     ]
 
 
-def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
+def _curves(runs: pd.DataFrame, rows: pd.DataFrame) -> _Curves | None:
     """Of the seeds that have ended, None while there are none, or where runs lack one of the losses; a run that
     diverged has infinite ones."""
     unfinished = runs.loc[~runs["status"].isin(["finished", "diverged"]), "seed"]
     runs = runs[~runs["seed"].isin(unfinished)]
-    rows = points(curves, runs, "train_loss", "validation_loss")
+    rows = rows[rows["member"].isin(runs["member"])]
     if rows.empty or rows.groupby("member")["metric"].nunique().reindex(runs["member"]).ne(2).any():
         return None
     tables, seeds = [], runs["seed"].nunique()

@@ -76,7 +76,8 @@ def _values(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame) -> np
     runs = recorded(members, verdict)
     runs = runs[runs["status"].isin(["finished", "diverged"])]
     by = verdict.criterion
-    of_levels = [_by_epoch(curves, by.column, runs[matching(runs, entry.setting)]) for entry in verdict.entries]
+    rows = points(curves, runs, by.column)
+    of_levels = [_by_epoch(rows, runs[matching(runs, entry.setting)]) for entry in verdict.entries]
     if not any(map(len, of_levels)):
         return np.zeros((0, 0, 0, 0))
     epochs = range(1, max(len(one) for one in of_levels) + 1)
@@ -86,9 +87,9 @@ def _values(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame) -> np
     return np.stack(values).reshape(len(of_levels), len(epochs), len(seeds), -1)
 
 
-def _by_epoch(curves: pd.DataFrame, metric: str, runs: pd.DataFrame) -> pd.DataFrame:
+def _by_epoch(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Losses (epochs, seeds and folds) of these runs; missing from where one that diverged has none."""
-    rows = points(curves, runs, metric)
+    rows = rows[rows["member"].isin(runs["member"])]
     wide = rows.pivot(index="epoch", columns=["seed", FOLD], values="value").sort_index(axis=1)
     lost = (runs.set_index(["seed", fold_codes(runs)])["status"].reindex(wide.columns) == "diverged").to_numpy()
     return wide.ffill().where(wide.notna() | ~lost)  # a run that stopped by itself stays where it is

@@ -120,7 +120,8 @@ def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: 
         return None
     runs = recorded(members, verdict)
     runs = runs[runs["status"].isin(["finished", "diverged"])]
-    means = {e.optimizer: _by_seed(curves, runs[matching(runs, e.setting)]) for e in verdict.entries}
+    rows = points(curves, runs, "validation_loss").fillna({"value": math.inf})
+    means = {e.optimizer: _by_seed(rows, runs[matching(runs, e.setting)]) for e in verdict.entries}
     if target is None:
         best = means[verdict.best.optimizer]
         target = float(best.groupby("seed")["value"].last().median()) if len(best) else math.inf
@@ -135,7 +136,7 @@ def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: 
     return Race(target, ways, {e.optimizer: e.seconds_per_step for e in verdict.entries})
 
 
-def _by_seed(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def _by_seed(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """seed, step and value after each pass: the mean over the runs of a seed, infinite from where one diverged on."""
-    rows = points(curves, runs, "validation_loss").fillna({"value": math.inf})
+    rows = rows[rows["member"].isin(runs["member"])]
     return rows.groupby(["seed", "epoch"], as_index=False).agg(step=("step", "max"), value=("value", "mean"))
