@@ -10,7 +10,7 @@ import torch
 import thalweg as tw
 from thalweg import formulas, losses, regularizers, schedules
 from thalweg.aliases import ALIASES, called
-from thalweg.errors import FormulaError, PlanError
+from thalweg.errors import FormulaError, PlanError, ProblemError
 from thalweg.landscapes import surfaces
 from thalweg.losses.registry import LOSSES, METRICS, get_metric
 from thalweg.optim.rules import RULES
@@ -109,6 +109,15 @@ def test_what_means_nothing_is_refused_as_before() -> None:
         formulas.get("adm")
     with pytest.raises(PlanError, match="did you mean cosine"):
         schedules.get("cosin")
+
+
+def test_what_was_meant_is_told_by_its_letters_alone() -> None:
+    with pytest.raises(FormulaError, match=r"did you mean adamw\?"):
+        formulas.get("adam.w")
+    with pytest.raises(PlanError, match=r"did you mean cosine_restarts\?"):
+        schedules.get("cosine+restarts")
+    with pytest.raises(ProblemError, match="leave the sigmoid out"):
+        losses.get("bce.loss")
 
 
 @pytest.mark.parametrize(

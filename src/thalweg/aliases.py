@@ -105,14 +105,14 @@ WRITTEN: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def plain(name: str) -> str:
+def _joined(name: str) -> str:
     """In lower case, without spaces, hyphens and underscores."""
     return re.sub(r"[\s_–-]", "", name).lower()
 
 
 # Of a kind of thing: another name, in lower case without separators → the name in this package.
 ALIASES: Mapping[str, Mapping[str, str]] = {
-    kind: {plain(alias): name for name, aliases in names.items() for alias in aliases.split(", ")}
+    kind: {_joined(alias): name for name, aliases in names.items() for alias in aliases.split(", ")}
     for kind, names in WRITTEN.items()
 }
 
@@ -128,6 +128,6 @@ def called(kind: str, given: str, names: Collection[str]) -> str | None:
     """
     if given in names:
         return given
-    wanted, aliases = plain(given), ALIASES.get(kind, {})
-    spelled = {plain(name): name for name in names}
+    wanted, aliases = _joined(given), ALIASES.get(kind, {})
+    spelled = {_joined(name): name for name in names}
     return spelled.get(wanted) or (aliases[wanted] if aliases.get(wanted) in names else None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 
-from .aliases import ALIASES, plain
+from .aliases import ALIASES
 from .errors import short
 from .language import Word, mark, say
 
@@ -65,3 +66,8 @@ def unknown(kind: str, given: str, allowed: Iterable[str], owner: str = "") -> s
         hint=say(" or ").join(meant),
         names=listed,
     )
+
+
+def plain(name: str) -> str:
+    """The name in lower case, with letters and digits alone: what was perhaps meant is wider than what is accepted."""
+    return re.sub(r"[\W_]", "", name).lower()

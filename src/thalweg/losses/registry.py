@@ -11,11 +11,11 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from .. import calls
-from ..aliases import called, plain
+from ..aliases import called
 from ..arguments import build
 from ..errors import ProblemError
 from ..samples import Samples, call, scores
-from ..unknown import unknown
+from ..unknown import plain, unknown
 from .base import ANY, Loss, Measure, Scale
 from .foreign import Foreign
 from .likelihood import NegativeLogLikelihood
